@@ -1,0 +1,1 @@
+"""Twisted services that run in one line and embed in ten: echo, poetry, and a bridge to RabbitMQ."""

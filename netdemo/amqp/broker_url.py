@@ -1,0 +1,78 @@
+"""A broker's URL: ``amqp://USER:PASSWORD@HOST:PORT/VHOST?heartbeat=30``, or ``amqps://``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+from pika.connection import URLParameters
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.ssl import optionsForClientTLS
+
+from netdemo.errors import BrokerURLError
+
+if TYPE_CHECKING:
+    from pika.connection import Parameters
+    from twisted.internet.interfaces import IStreamClientEndpoint
+
+EXPECTED: Final = "amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://..."
+UNDERSTOOD: Final = frozenset(
+    {"channel_max", "client_properties", "frame_max", "heartbeat", "locale", "socket_timeout"}
+)
+"""Those of pika's URL parameters that mean something here; any other is an error, not ignored."""
+
+
+@attrs.frozen
+class BrokerURL:
+    """Where a broker is and how to log in. Its text form names neither user nor password."""
+
+    tls: bool
+    parameters: Parameters = attrs.field(repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> BrokerURL:
+        """Read a URL; what is left out is as in pika: guest, guest, port 5672 or 5671, vhost ``/``.
+
+        :raises BrokerURLError: naming the URL, without its user information and query.
+        """
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme.lower() not in ("amqp", "amqps") or not rest:
+            raise BrokerURLError(f"bad broker URL {redacted(url)!r}: expected {EXPECTED}")
+        try:
+            parameters = URLParameters(url)
+        except Exception:  # its own texts may quote parts of the password
+            raise BrokerURLError(
+                f"bad broker URL {redacted(url)!r}: expected {EXPECTED}, "
+                "with %40, %2F and so on in the place of special characters"
+            ) from None
+        unknown = set(parameters._all_url_query_values or ()) - UNDERSTOOD
+        if unknown:
+            raise BrokerURLError(
+                f"bad broker URL {redacted(url)!r}: parameter {min(unknown)!r} is not supported; "
+                f"expected one of {', '.join(sorted(UNDERSTOOD))}"
+            )
+        return cls(scheme.lower() == "amqps", parameters)
+
+    def __str__(self) -> str:
+        host = f"[{self.parameters.host}]" if ":" in self.parameters.host else self.parameters.host
+        vhost = self.parameters.virtual_host.removeprefix("/")
+        return f"{'amqps' if self.tls else 'amqp'}://{host}:{self.parameters.port}/{vhost}"
+
+    def endpoint(self, reactor: object) -> IStreamClientEndpoint:
+        """Return the TCP endpoint of the broker; with TLS its certificate must name the host."""
+        parameters = self.parameters
+        endpoint = HostnameEndpoint(
+            reactor, parameters.host, parameters.port, timeout=parameters.socket_timeout or 30
+        )
+        if not self.tls:
+            return endpoint
+        return wrapClientTLS(optionsForClientTLS(parameters.host), endpoint)
+
+
+def redacted(url: str) -> str:
+    """Return `url` without user, password and query, also where it is malformed."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    userinfo, at, place = rest.rpartition("@")
+    return f"{scheme}{separator}{'***@' if at else ''}{place.partition('?')[0]}"

@@ -1,0 +1,93 @@
+"""What the rest of `netdemo.amqp` needs of a transport: one live connection and its channels.
+
+`netdemo.amqp.session` implements these on pika; another transport can take its place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
+
+    from netdemo.amqp.message import Delivery, Message, Return
+    from netdemo.amqp.topology import Binding, Exchange, Queue
+    from netdemo.errors import ChannelClosed, ConnectionClosed
+
+
+class ISession(Interface):
+    """One AMQP connection, from its opening to its end."""
+
+    opened: Deferred[ISession] = Attribute(
+        "Fires with the session when AMQP is open; fails with `ConnectionClosed`, in the broker's "
+        "own words where it said any. Cancelling it aborts the connection."
+    )
+    closed: Deferred[ConnectionClosed] = Attribute(
+        "Fires, never fails, with the reason when an open session has ended."
+    )
+
+    def open_channel() -> Deferred[IChannel]:
+        """Fire with a new channel, or fail with `ChannelClosed`."""
+
+    def close() -> Deferred[None]:
+        """Close politely, or by force after a few seconds; fire when the session has ended."""
+
+    def abort() -> None:
+        """End the connection now."""
+
+
+class IChannel(Interface):
+    """A channel. What it returns as a Deferred fails with `ChannelClosed` when the channel ends."""
+
+    closed: Deferred[ChannelClosed] = Attribute(
+        "Fires, never fails, with the reason when the channel has ended."
+    )
+
+    def exchange_declare(exchange: Exchange) -> Deferred[None]:
+        """Declare `exchange` (``exchange.declare``)."""
+
+    def queue_declare(queue: Queue) -> Deferred[str]:
+        """Declare `queue` (``queue.declare``); fire with its name."""
+
+    def bind(binding: Binding) -> Deferred[None]:
+        """Bind a queue or an exchange (``queue.bind``, ``exchange.bind``)."""
+
+    def confirm_select(
+        on_outcome: Callable[[int, bool, bool], None], on_return: Callable[[Return], None]
+    ) -> Deferred[None]:
+        """Have every publish answered: `on_outcome` gets delivery tag, multiple, and acked."""
+
+    def publish(message: Message, exchange: str, routing_key: str, mandatory: bool) -> None:
+        """Send a message.
+
+        :raises ChannelClosed: when the channel has ended.
+        :raises ValueError: or what else the codec raises, when it can't be put on the wire;
+            nothing was sent then.
+        """
+
+    def qos(prefetch: int) -> Deferred[None]:
+        """Let each consumer hold `prefetch` unacknowledged messages (``basic.qos``)."""
+
+    def consume(
+        queue: str, on_delivery: Callable[[Delivery], None], on_cancel: Callable[[], None]
+    ) -> Deferred[str]:
+        """Consume from `queue` (``basic.consume``); fire with the consumer tag.
+
+        `on_cancel` is called when the broker cancels the consumer.
+        """
+
+    def cancel(consumer_tag: str) -> Deferred[None]:
+        """Have no more deliveries (``basic.cancel``)."""
+
+    def ack(delivery_tag: int) -> None:
+        """Acknowledge a delivery; nothing happens on a channel that has ended."""
+
+    def nack(delivery_tag: int, requeue: bool) -> None:
+        """Refuse a delivery; nothing happens on a channel that has ended."""
+
+    def close(reason: ChannelClosed | None = None) -> Deferred[None]:
+        """Close the channel; fire when it has ended, with `closed` fired with `reason`."""

@@ -1,0 +1,78 @@
+"""What is published and what is delivered."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import uuid4
+
+import attrs
+from pika.spec import BasicProperties
+
+TRANSIENT: Final = 1
+PERSISTENT: Final = 2
+"""Values of the property ``delivery-mode`` (AMQP 0-9-1, section 1.8.3.7, class basic)."""
+
+
+def new_message_id() -> str:
+    """Return an identifier that no other message has."""
+    return uuid4().hex
+
+
+@attrs.frozen(kw_only=True)
+class Message:
+    """A body in bytes and its properties (AMQP 0-9-1, class basic, in the specification's words).
+
+    A message of ours is persistent and has a `message_id` of its own, by which a receiver knows
+    a duplicate; one that was received has what its sender gave it.
+    """
+
+    body: bytes = attrs.field(kw_only=False)
+    headers: dict[str, Any] | None = None
+    content_type: str | None = None
+    content_encoding: str | None = None
+    delivery_mode: int | None = PERSISTENT
+    priority: int | None = None
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    expiration: str | None = None
+    """Milliseconds until the broker drops the message, as a string of digits."""
+    message_id: str | None = attrs.field(factory=new_message_id)
+    timestamp: int | None = None
+    type: str | None = None
+    user_id: str | None = None
+    app_id: str | None = None
+
+    def properties(self) -> BasicProperties:
+        """Return the properties in the form of the codec."""
+        return BasicProperties(**{name: getattr(self, name) for name in _PROPERTIES})
+
+    @classmethod
+    def received(cls, body: bytes, properties: BasicProperties) -> Message:
+        """Build a message from what came over the wire."""
+        return cls(body, **{name: getattr(properties, name) for name in _PROPERTIES})
+
+
+_PROPERTIES: Final = tuple(f.name for f in attrs.fields(Message) if f.name != "body")
+
+
+@attrs.frozen
+class Delivery:
+    """A message as it came to a consumer (``basic.deliver``)."""
+
+    message: Message
+    exchange: str
+    routing_key: str
+    redelivered: bool
+    """Whether it may have been delivered before, to this consumer or another."""
+    delivery_tag: int
+
+
+@attrs.frozen
+class Return:
+    """A mandatory message that came back (``basic.return``)."""
+
+    message: Message
+    exchange: str
+    routing_key: str
+    reply_code: int
+    reply_text: str

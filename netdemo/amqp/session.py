@@ -1,0 +1,168 @@
+"""One live connection to a broker, on pika's `TwistedProtocolConnection`.
+
+This is the only file that knows pika's Twisted adapter. The adapter keeps the real connection in
+``_impl`` and offers no way to the broker's reason for a refusal, to a stalled close, or to
+channels without its `TwistedChannel`, whose publish results can be wrong, whose deliveries wait
+in an unbounded queue, and whose Deferreds break when they are cancelled. So this file reaches
+into ``_impl`` for `pika.connection.Connection`, and the channels are plain `pika.channel.Channel`.
+"""
+
+from __future__ import annotations
+
+import logging
+from struct import error as StructError
+from typing import TYPE_CHECKING, Final
+
+import pika.exceptions
+from pika.adapters.twisted_connection import TwistedProtocolConnection
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Protocol, connectionDone
+from zope.interface import implementer
+
+from netdemo.amqp.channel import Channel
+from netdemo.amqp.interfaces import ISession
+from netdemo.errors import ConnectionClosed, ConnectionClosedByUs, HandshakeTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pika.connection import Connection, Parameters
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.python.failure import Failure
+
+    from netdemo.amqp.interfaces import IChannel
+    from netdemo.transport import IStreamTransport
+
+# What pika would log is reported here as results and reasons; without a handler of the
+# application's own, Python would print it on stderr besides.
+logging.getLogger("pika").addHandler(logging.NullHandler())
+
+HANDSHAKE_TIMEOUT: Final = 10.0
+"""Seconds from TCP to an open AMQP connection, after which it is given up."""
+
+CLOSE_TIMEOUT: Final = 5.0
+"""Seconds for a polite close, after which the connection is aborted."""
+
+
+@implementer(ISession)
+class Session(Protocol):
+    """The client protocol of one AMQP connection; see `ISession`."""
+
+    transport: IStreamTransport | None
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        clock: IReactorTime,
+        handshake_timeout: float = HANDSHAKE_TIMEOUT,
+    ) -> None:
+        self.opened: Deferred[ISession] = Deferred(lambda _: self.abort())
+        self.closed: Deferred[ConnectionClosed] = Deferred()
+        self._clock = clock
+        self._handshake_timeout = handshake_timeout
+        self._timer: IDelayedCall | None = None
+        self._was_open = False
+        self._reason: ConnectionClosed | None = None
+        self._ending: list[Deferred[None]] = []
+        self._protocol = TwistedProtocolConnection(
+            parameters,  # type: ignore[arg-type]  # URLParameters are as good
+            custom_reactor=clock,
+        )
+        ready = self._protocol.ready  # it is None once it has fired
+        assert ready is not None
+        ready.addCallbacks(lambda _: self._open(), lambda _: None)
+        self._connection: Connection = self._protocol._impl
+        # Where pika gives up a connection: it would forget why, and wait without end for a peer
+        # that is gone to take what is still unwritten.
+        self._connection._adapter_disconnect_stream = self._disconnect  # type: ignore[method-assign]
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self._start_timer(self._handshake_timeout, self._handshake_timed_out)
+        self._protocol.makeConnection(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        try:
+            self._protocol.dataReceived(data)
+        except (pika.exceptions.AMQPError, StructError) as error:
+            self._end(ConnectionClosed(f"the broker broke the protocol: {error!r}"))
+            return
+        # pika would wait for any length that a frame claims to have (section 4.2.3).
+        frame_max = self._connection.params.frame_max
+        if len(self._connection._frame_buffer) > frame_max:
+            self._end(
+                ConnectionClosed(f"the broker broke the protocol: a frame beyond {frame_max} bytes")
+            )
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._stop_timer()
+        if self._reason is None:
+            self._reason = ConnectionClosed(_text(reason))
+        self._protocol.connectionLost(reason)
+        if self._was_open:
+            self.closed.callback(self._reason)
+        elif not self.opened.called:
+            self.opened.errback(self._reason)
+        ending, self._ending = self._ending, []
+        for waiting in ending:
+            waiting.callback(None)
+
+    def open_channel(self) -> Deferred[IChannel]:
+        return Channel(lambda: self._reason).open(self._connection)
+
+    def close(self) -> Deferred[None]:
+        if not self.connected:
+            return succeed(None)
+        ended: Deferred[None] = Deferred()
+        self._ending.append(ended)
+        if self._reason is not None:
+            return ended  # it is ending already
+        if self._connection.is_open:
+            self._reason = ConnectionClosedByUs("closed by us")
+            self._start_timer(CLOSE_TIMEOUT, self.abort)
+            self._connection.close()
+        else:
+            self.abort()
+        return ended
+
+    def abort(self) -> None:
+        self._end(ConnectionClosedByUs("aborted by us"))
+
+    def _open(self) -> None:
+        self._stop_timer()
+        if not self.opened.called:  # else it was cancelled, and the connection is ending
+            self._was_open = True
+            self.opened.callback(self)
+
+    def _handshake_timed_out(self) -> None:
+        self._end(HandshakeTimeout(f"AMQP was not open within {self._handshake_timeout:g} s"))
+
+    def _end(self, reason: ConnectionClosed) -> None:
+        self._reason = self._reason or reason
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    def _disconnect(self) -> None:
+        error = self._connection._error
+        if isinstance(error, pika.exceptions.ConnectionClosedByBroker):
+            self._reason = ConnectionClosed(error.reply_text, error.reply_code)
+        elif self._reason is None:
+            self._reason = ConnectionClosed(repr(error))
+        assert self.transport is not None
+        self._start_timer(CLOSE_TIMEOUT, self.abort)
+        self.transport.loseConnection()
+
+    def _start_timer(self, delay: float, call: Callable[[], None]) -> None:
+        self._stop_timer()
+        self._timer = self._clock.callLater(delay, call)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+
+def _text(reason: Failure) -> str:
+    if reason.check(ConnectionDone):
+        return "the broker closed the connection without a word"
+    return reason.getErrorMessage()

@@ -1,0 +1,91 @@
+"""Echo (RFC 862): whatever a peer sends comes back to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.policies import TimeoutMixin
+from zope.interface import implementer
+
+from netdemo.listening import LimitedFactory, listening_services
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from twisted.application.service import MultiService
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
+    from netdemo.transport import IStreamTransport
+
+
+@implementer(IHalfCloseableProtocol)
+class EchoProtocol(Protocol, TimeoutMixin):
+    """Sends back what it receives, and no faster than the peer takes it.
+
+    The transport is its own producer: while more than its buffer (64 KiB) waits to be sent,
+    nothing more is read from a peer that does not read.
+    """
+
+    factory: EchoFactory
+    transport: IStreamTransport
+
+    def connectionMade(self) -> None:
+        self.callLater = self.factory.clock.callLater  # type: ignore[assignment,method-assign]
+        self.transport.registerProducer(self.transport, True)
+        self.setTimeout(self.factory.idle_timeout)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.resetTimeout()
+        self.transport.write(data)
+
+    def readConnectionLost(self) -> None:
+        """Send what is left, then close: the peer has half-closed and waits for its echo."""
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        self.transport.loseConnection()
+
+    def timeoutConnection(self) -> None:
+        """Drop a peer that sent nothing for `idle_timeout` seconds, or does not read its echo."""
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        self.setTimeout(None)
+        self.factory.connection_ended(self)
+
+
+class EchoFactory(LimitedFactory):
+    """Builds echo servers; `idle_timeout` is in seconds, ``None`` for no limit."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        *,
+        idle_timeout: float | None = None,
+        max_connections: int | None = None,
+    ) -> None:
+        super().__init__(max_connections)
+        self.clock = clock
+        self.idle_timeout = idle_timeout
+
+    def new_protocol(self) -> EchoProtocol:
+        return EchoProtocol()
+
+
+def echo_service(
+    endpoints: Sequence[str],
+    reactor: Any,
+    *,
+    idle_timeout: float | None = None,
+    max_connections: int | None = None,
+) -> MultiService:
+    """Echo on each of `endpoints` (Twisted server endpoint strings).
+
+    `idle_timeout` is in seconds; `max_connections` counts over all endpoints together.
+    """
+    factory = EchoFactory(reactor, idle_timeout=idle_timeout, max_connections=max_connections)
+    return listening_services(endpoints, factory, reactor)

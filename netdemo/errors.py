@@ -1,0 +1,107 @@
+"""Every exception of netdemo.
+
+The text of each is one line for people: what failed, the offending value, what was expected.
+Where AMQP 0-9-1 has a reply code for it (section 1.2, "Constants"), it is on the class or the
+instance as ``reply_code``, and ``reply_text`` is the broker's own wording.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from netdemo.amqp.message import Message
+
+
+class NetdemoError(Exception):
+    """Anything that netdemo reports about the world outside the program."""
+
+
+class StartupError(NetdemoError, SystemExit):
+    """A service can't start; when nobody catches it the process prints its line and exits with 1.
+
+    It is a `SystemExit` so that Python prints the line and no traceback, and an `Exception` so
+    that twistd still removes its PID file on the way out.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.code: str | int = text
+
+
+class AddressError(NetdemoError, ValueError):
+    """A destination in text form that can't be understood."""
+
+
+class BrokerURLError(NetdemoError, ValueError):
+    """A broker's URL that can't be understood. The text holds neither user nor password."""
+
+
+class AMQPError(NetdemoError):
+    """Something that an AMQP broker said, or that became of a connection to one."""
+
+    reply_code = 0
+    """AMQP 0-9-1 reply code; 0 where the protocol has none."""
+
+    def __init__(self, reply_text: str, reply_code: int | None = None) -> None:
+        super().__init__(reply_text)
+        self.reply_text = reply_text
+        if reply_code is not None:
+            self.reply_code = reply_code
+
+    def __str__(self) -> str:
+        return f"{self.reply_text} ({self.reply_code})" if self.reply_code else self.reply_text
+
+
+class ConnectionClosed(AMQPError):
+    """The AMQP connection was refused, closed or lost; `reply_code` is 0 unless the broker said."""
+
+
+class ConnectionClosedByUs(ConnectionClosed):
+    """The AMQP connection ended because this side closed it."""
+
+    reply_code = 200
+
+
+class HandshakeTimeout(ConnectionClosed):
+    """TCP was connected, but AMQP was not open in time."""
+
+
+class ChannelClosed(AMQPError):
+    """The channel was closed, by the broker for an error or with its connection."""
+
+
+class ChannelClosedByUs(ChannelClosed):
+    """The channel ended because this side closed it."""
+
+    reply_code = 200
+
+
+class ConsumerCancelled(ChannelClosed):
+    """The broker cancelled a consumer, because its queue was deleted or moved."""
+
+
+class PublishError(AMQPError):
+    """A message was not published; `message` is the one that was given to ``publish``."""
+
+    def __init__(self, reply_text: str, message: Message, reply_code: int | None = None) -> None:
+        super().__init__(reply_text, reply_code)
+        self.message = message
+
+
+class UnroutableError(PublishError):
+    """A mandatory message came back: no queue is bound for its routing key (``basic.return``)."""
+
+    reply_code = 312
+
+
+class NackedError(PublishError):
+    """The broker refused to take the message (``basic.nack``), because a queue is full for example."""
+
+
+class NotSentError(PublishError):
+    """The message was not taken: the broker refused it on the wire, or it never left."""
+
+
+class OutcomeUnknownError(PublishError):
+    """The message was sent, and the connection ended before the broker had confirmed it."""

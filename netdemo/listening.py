@@ -1,0 +1,124 @@
+"""Listening on endpoints: one that can't be had is a line for people, and clients have a limit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.application import strports
+from twisted.application.service import MultiService, Service
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from netdemo.errors import StartupError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+
+
+class ListeningService(Service):
+    """Listens on an endpoint string while it runs.
+
+    Starting raises `StartupError` when the endpoint can't be listened on, a port in use for
+    example, so that a service which looks alive is alive.
+    """
+
+    def __init__(self, endpoint: str, factory: IProtocolFactory, reactor: Any) -> None:
+        self.endpoint = endpoint
+        self._port = strports.service(endpoint, factory, reactor)
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        self._listen(self._port.privilegedStartService)
+
+    def startService(self) -> None:
+        super().startService()
+        self._listen(self._port.startService)
+
+    def _listen(self, start: Callable[[], None]) -> None:
+        try:
+            start()
+        except CannotListenError as error:
+            reason = getattr(error.socketError, "strerror", None) or error.socketError
+            raise StartupError(f"cannot listen on {self.endpoint}: {reason}") from error
+        except (OSError, OverflowError) as error:  # a socket's lock file; a port beyond 65535
+            raise StartupError(f"cannot listen on {self.endpoint}: {error}") from error
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        stopping: Deferred[None] = self._port.stopService()
+        return stopping
+
+
+def listening_services(
+    endpoints: Sequence[str], factory: IProtocolFactory, reactor: Any
+) -> MultiService:
+    """Listen on every one of `endpoints` with one `factory`; each child is named as its endpoint."""
+    services = MultiService()
+    for endpoint in endpoints:
+        service = ListeningService(endpoint, factory, reactor)
+        service.setName(endpoint)
+        service.setServiceParent(services)
+    return services
+
+
+def check_endpoint(endpoint: str, reactor: Any) -> str:
+    """Return `endpoint` when it is a well-formed server endpoint string.
+
+    :raises ValueError: in one line, when it is not.
+    """
+    try:
+        serverFromString(reactor, endpoint)
+    except Exception as error:  # each endpoint parser raises what its parsing happens to raise
+        raise ValueError(
+            f"bad endpoint {endpoint!r}: {_first_line(error)}; "
+            "expected a Twisted endpoint such as tcp:1234:interface=127.0.0.1"
+        ) from error
+    return endpoint
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+class LimitedFactory(Factory):
+    """A server factory with at most `max_connections` open; those over it are closed at once.
+
+    A refusal is logged and counted in `refused`. ``None`` is no limit. Protocols that it builds
+    tell it of their end with `connection_ended`.
+    """
+
+    _log = Logger()
+
+    def __init__(self, max_connections: int | None = None) -> None:
+        self.max_connections = max_connections
+        self.connections: set[IProtocol] = set()
+        self.refused = 0
+
+    def buildProtocol(  # type: ignore[override]  # any IProtocol will do
+        self, addr: IAddress | None
+    ) -> IProtocol | None:
+        if self.max_connections is not None and len(self.connections) >= self.max_connections:
+            self.refused += 1
+            self._log.warn(
+                "refused {peer}: {limit} connections are open, the limit",
+                peer=addr,
+                limit=self.max_connections,
+            )
+            return None
+        protocol = self.new_protocol()
+        protocol.factory = self  # type: ignore[attr-defined]
+        self.connections.add(protocol)
+        return protocol
+
+    def new_protocol(self) -> IProtocol:
+        """Build the protocol of one connection."""
+        raise NotImplementedError
+
+    def connection_ended(self, protocol: IProtocol) -> None:
+        """Make room for another connection."""
+        self.connections.discard(protocol)

@@ -1,0 +1,1 @@
+"""What ``twistd`` runs: options in, a service out."""

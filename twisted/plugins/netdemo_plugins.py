@@ -1,0 +1,24 @@
+"""The commands that ``twistd`` and ``twist`` list. Kept light: every twistd imports this file."""
+
+from twisted.application.service import ServiceMaker
+
+echo = ServiceMaker(
+    "netdemo echo",
+    "netdemo.tap.echo",
+    "Send back whatever is received (RFC 862).",
+    "echo",
+)
+
+poetry = ServiceMaker(
+    "netdemo poetry",
+    "netdemo.tap.poetry",
+    "Stream a file to everyone who connects.",
+    "poetry",
+)
+
+amqp_bridge = ServiceMaker(
+    "netdemo amqp-bridge",
+    "netdemo.tap.bridge",
+    "Plain TCP on one side, RabbitMQ on the other.",
+    "amqp-bridge",
+)
