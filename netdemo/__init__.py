@@ -1,1 +1,1 @@
-"""Twisted services that run in one line and embed in ten: echo, poetry, and a bridge to RabbitMQ."""
+"""Twisted services in one line: echo, poetry, and a TCP bridge to RabbitMQ."""

@@ -9,7 +9,8 @@ text                   send                                        receive
 /exchange/NAME/KEY     exchange NAME, key KEY (may be empty)       own queue, bound with KEY
 =====================  ==========================================  ================================
 
-``%2F`` stands for a slash inside a name, as in a URL.
+``%2F`` stands for a slash inside a name, as in a URL, and ``%40`` for an @ where an endpoint
+follows.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def parse_destination(text: str) -> Destination:
 
 
 def _quote(name: str) -> str:
-    return quote(name, safe="*#:@ ")
+    return quote(name, safe="*#: ")
 
 
 def _unquote(name: str, text: str) -> str:

@@ -77,6 +77,10 @@ class ChannelClosedByUs(ChannelClosed):
     reply_code = 200
 
 
+class ChannelLost(ChannelClosed):
+    """The channel ended with its connection."""
+
+
 class ConsumerCancelled(ChannelClosed):
     """The broker cancelled a consumer, because its queue was deleted or moved."""
 
@@ -96,7 +100,7 @@ class UnroutableError(PublishError):
 
 
 class NackedError(PublishError):
-    """The broker refused to take the message (``basic.nack``), because a queue is full for example."""
+    """The broker refused to take the message (``basic.nack``): a queue is full for example."""
 
 
 class NotSentError(PublishError):

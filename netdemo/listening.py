@@ -57,7 +57,7 @@ class ListeningService(Service):
 def listening_services(
     endpoints: Sequence[str], factory: IProtocolFactory, reactor: Any
 ) -> MultiService:
-    """Listen on every one of `endpoints` with one `factory`; each child is named as its endpoint."""
+    """Listen on each of `endpoints` with one `factory`; each child is named as its endpoint."""
     services = MultiService()
     for endpoint in endpoints:
         service = ListeningService(endpoint, factory, reactor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IStreamClientEndpoint
 
 EXPECTED: Final = "amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://..."
+DEFAULT_BROKER: Final = "amqp://guest:guest@127.0.0.1:5672/"
+BROKER_VARIABLE: Final = "NETDEMO_BROKER"
+"""Environment variable with the URL of the broker; unlike an option, no process list shows it."""
+
 UNDERSTOOD: Final = frozenset(
     {"channel_max", "client_properties", "frame_max", "heartbeat", "locale", "socket_timeout"}
 )
@@ -69,10 +74,15 @@ class BrokerURL:
         return wrapClientTLS(optionsForClientTLS(parameters.host), endpoint)
 
 
+def default_broker_url() -> str:
+    """Return what the environment says, or the broker that a machine has after installing one."""
+    return os.environ.get(BROKER_VARIABLE) or DEFAULT_BROKER
+
+
 def redacted(url: str) -> str:
     """Return `url` without user, password and query, also where it is malformed."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         scheme, rest = "", url
-    userinfo, at, place = rest.rpartition("@")
+    _, at, place = rest.rpartition("@")
     return f"{scheme}{separator}{'***@' if at else ''}{place.partition('?')[0]}"

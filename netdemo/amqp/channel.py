@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import pika.channel
 import pika.exceptions
 from pika import spec
 from twisted.internet.defer import Deferred, fail, succeed
@@ -11,12 +12,11 @@ from zope.interface import implementer
 
 from netdemo.amqp.interfaces import IChannel
 from netdemo.amqp.message import Delivery, Message, Return
-from netdemo.errors import AMQPError, ChannelClosed, ChannelClosedByUs
+from netdemo.errors import AMQPError, ChannelClosed, ChannelClosedByUs, ChannelLost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pika.channel
     from pika.connection import Connection
 
     from netdemo.amqp.topology import Binding, Exchange, Queue
@@ -41,13 +41,13 @@ class Channel:
 
     def open(self, connection: Connection) -> Deferred[IChannel]:
         """Open it on `connection` (``channel.open``); fire with itself."""
-        opening: Deferred[IChannel] = Deferred()
+        opening: Deferred[IChannel] = Deferred(lambda _: self._close())
         try:
             self._channel = connection.channel(
                 on_open_callback=lambda _: self._answered(opening, self)
             )
         except pika.exceptions.AMQPError as error:
-            return fail(ChannelClosed(str(self._connection_reason() or repr(error))))
+            return fail(ChannelLost(str(self._connection_reason() or repr(error))))
         self._waiting.add(opening)
         self._channel.add_on_close_callback(self._ended)
         self._channel.add_on_cancel_callback(self._cancelled_by_broker)
@@ -182,10 +182,13 @@ class Channel:
             return succeed(None)
         ended: Deferred[None] = Deferred()
         self._ending.append(ended)
-        if not self._channel.is_closing:
-            self._close_reason = reason or self._close_reason
-            self._channel.close()
+        self._close_reason = reason or self._close_reason
+        self._close()
         return ended
+
+    def _close(self) -> None:
+        if not self._channel.is_closing and not self._channel.is_closed:
+            self._channel.close()
 
     def _call(
         self, method: Callable[..., object], answer: Callable[[Any], T], **arguments: object
@@ -214,7 +217,7 @@ class Channel:
         elif isinstance(error, pika.exceptions.ChannelClosedByClient):
             reason = self._close_reason
         else:
-            reason = ChannelClosed(str(self._connection_reason() or repr(error)))
+            reason = ChannelLost(str(self._connection_reason() or repr(error)))
         self._reason = reason
         waiting, self._waiting = self._waiting, set()
         for call in waiting:

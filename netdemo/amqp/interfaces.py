@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
     from twisted.internet.defer import Deferred
 
     from netdemo.amqp.message import Delivery, Message, Return
-    from netdemo.amqp.topology import Binding, Exchange, Queue
-    from netdemo.errors import ChannelClosed, ConnectionClosed
+    from netdemo.amqp.topology import Binding, Exchange, Queue, Topology
+    from netdemo.errors import AMQPError, ChannelClosed, ConnectionClosed
 
 
 class ISession(Interface):
@@ -91,3 +92,21 @@ class IChannel(Interface):
 
     def close(reason: ChannelClosed | None = None) -> Deferred[None]:
         """Close the channel; fire when it has ended, with `closed` fired with `reason`."""
+
+
+class IChannelUser(Interface):
+    """Something that works on a channel of its own, for which a client finds one again and again."""
+
+    topology: Topology = Attribute("What is declared on the channel before it is handed over.")
+
+    def attach(channel: IChannel) -> Coroutine[Deferred[Any], Any, None]:
+        """Start to work on `channel`."""
+
+    def detach(reason: ChannelClosed) -> None:
+        """Stop to work on the channel that `attach` got: it has ended."""
+
+    def drain() -> Deferred[None]:
+        """Take on nothing new from the broker; fire when all that is in hand is done."""
+
+    def give_up(reason: AMQPError) -> None:
+        """Fail what is still in hand: there will be no other channel."""

@@ -96,6 +96,7 @@ class Session(Protocol):
             )
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.connected = 0
         self._stop_timer()
         if self._reason is None:
             self._reason = ConnectionClosed(_text(reason))

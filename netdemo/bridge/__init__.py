@@ -1,0 +1,1 @@
+"""Plain TCP on one side, RabbitMQ on the other."""

@@ -1,0 +1,1 @@
+"""The ``netdemo`` command: one module a family of verbs."""

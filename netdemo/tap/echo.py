@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from netdemo.echo import echo_service
 from netdemo.tap.command import command_service
@@ -23,7 +23,7 @@ class Options(ListeningOptions):
         f"Listens on {default_endpoint} unless --listen says otherwise. "
         "Example: twistd -n echo --listen tcp:1234 --idle-timeout 60"
     )
-    optParameters: ClassVar[list[list[Any]]] = [
+    optParameters: list[list[Any]] = [
         [
             "idle-timeout",
             None,

@@ -40,7 +40,9 @@ class Options(ListeningOptions):
         try:
             self["file"].open("rb").close()
         except OSError as error:
-            raise usage.UsageError(f"cannot read --file {str(self['file'])!r}: {error.strerror}") from None
+            raise usage.UsageError(
+                f"cannot read --file {str(self['file'])!r}: {error.strerror}"
+            ) from None
 
 
 def makeService(options: Options) -> IService:

@@ -1,0 +1,154 @@
+"""Consuming: what becomes of a delivery is decided by how its handler ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from netdemo.amqp.interfaces import IChannelUser
+from netdemo.amqp.topology import Topology
+from netdemo.errors import ConsumerCancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from twisted.python.failure import Failure
+
+    from netdemo.amqp.interfaces import IChannel
+    from netdemo.amqp.message import Delivery
+    from netdemo.errors import AMQPError, ChannelClosed
+
+    Handler = Callable[
+        [Delivery], None | Deferred[None] | Coroutine[Deferred[Any], Any, None]
+    ]
+
+PREFETCH: Final = 1
+"""Deliveries that a consumer holds unacknowledged, unless said otherwise: fair dispatch."""
+
+
+class Reject(Exception):
+    """Raised by a handler: the broker shall have the message back, or drop or dead-letter it."""
+
+    def __init__(self, requeue: bool = False) -> None:
+        super().__init__(f"requeue={requeue}")
+        self.requeue = requeue
+
+
+@implementer(IChannelUser)
+class Consumer:
+    """Calls `handler` with each delivery from `queue`, at most `prefetch` at a time.
+
+    The handler returns ``None``, a Deferred or a coroutine. When it is done the delivery is
+    acknowledged. `Reject` refuses it; any other exception is logged and gives the message a
+    second chance, once: what was delivered before is then rejected and not requeued, so that
+    no message goes round for ever.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        queue: str,
+        handler: Handler,
+        *,
+        prefetch: int = PREFETCH,
+        topology: Topology | None = None,
+    ) -> None:
+        if prefetch < 1:  # 0 would be without a bound (AMQP 0-9-1, section 1.8.3.1)
+            raise ValueError(f"bad prefetch {prefetch}: expected at least 1")
+        self.queue = queue
+        self.topology = topology or Topology()
+        self._handler = handler
+        self._prefetch = prefetch
+        self._channel: IChannel | None = None
+        self._consumer_tag: str | None = None
+        self._in_hand = 0
+        self._draining = False
+        self._attached: list[Deferred[None]] = []
+        self._drained: list[Deferred[None]] = []
+
+    def __str__(self) -> str:
+        return f"consumer of {self.queue!r}"
+
+    def when_consuming(self) -> Deferred[None]:
+        """Fire when the broker has accepted the consumer."""
+        if self._consumer_tag is not None:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._attached.remove)
+        self._attached.append(waiting)
+        return waiting
+
+    async def attach(self, channel: IChannel) -> None:
+        if self._draining:
+            return
+        self._channel = channel
+        await channel.qos(self._prefetch)
+        self._consumer_tag = await channel.consume(
+            self.queue,
+            lambda delivery: self._deliver(delivery, channel),
+            lambda: self._cancelled(channel),
+        )
+        attached, self._attached = self._attached, []
+        for waiting in attached:
+            waiting.callback(None)
+
+    def detach(self, reason: ChannelClosed) -> None:  # noqa: ARG002
+        self._channel = self._consumer_tag = None
+
+    def drain(self) -> Deferred[None]:
+        self._draining = True
+        drained: Deferred[None] = Deferred(lambda d: self._drained.remove(d))
+        self._drained.append(drained)
+        cancelling: Deferred[None] = succeed(None)
+        if self._channel is not None and self._consumer_tag is not None:
+            cancelling = self._channel.cancel(self._consumer_tag)
+        cancelling.addBoth(lambda _: self._look_whether_drained())
+        return drained
+
+    def give_up(self, reason: AMQPError) -> None:  # noqa: ARG002
+        """Be ready for another start; what is not acknowledged goes back with the channel."""
+        self._draining = False
+
+    def _cancelled(self, channel: IChannel) -> None:
+        reason = ConsumerCancelled(f"the broker cancelled the consumer of {self.queue!r}")
+        channel.close(reason).addErrback(lambda f: self._log.failure("closing", f))
+
+    def _deliver(self, delivery: Delivery, channel: IChannel) -> None:
+        self._in_hand += 1
+        handling = maybeDeferred(self._handler, delivery)
+        handling.addCallbacks(
+            lambda _: channel.ack(delivery.delivery_tag),
+            lambda failure: self._refuse(failure, delivery, channel),
+        )
+        handling.addErrback(
+            lambda failure: self._log.failure("answering {tag}", failure, tag=delivery.delivery_tag)
+        )
+        handling.addCallback(lambda _: self._put_down())
+
+    def _refuse(self, failure: Failure, delivery: Delivery, channel: IChannel) -> None:
+        if isinstance(failure.value, Reject):
+            requeue = failure.value.requeue
+        else:
+            requeue = not delivery.redelivered
+            self._log.failure(
+                "{consumer}: the handler failed; message {message_id} is {fate}",
+                failure,
+                consumer=self,
+                message_id=delivery.message.message_id,
+                fate="requeued" if requeue else "rejected",
+            )
+        channel.nack(delivery.delivery_tag, requeue)
+
+    def _put_down(self) -> None:
+        self._in_hand -= 1
+        self._look_whether_drained()
+
+    def _look_whether_drained(self) -> None:
+        if self._in_hand:
+            return
+        drained, self._drained = self._drained, []
+        for waiting in drained:
+            waiting.callback(None)

@@ -1,0 +1,66 @@
+"""A bound on what is under way, in messages and in bytes, and the wait for room in it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from twisted.internet.defer import Deferred, succeed
+
+WINDOW_MESSAGES: Final = 1000
+"""Messages under way at once, unless said otherwise."""
+
+WINDOW_BYTES: Final = 8 * 1024 * 1024
+"""Bytes of their bodies under way at once, unless said otherwise."""
+
+
+class Window:
+    """Counts messages and bytes under way. It is full when one of the limits is reached.
+
+    `take` works on a full window too: who takes without waiting for room goes beyond the limit.
+    """
+
+    def __init__(self, messages: int = WINDOW_MESSAGES, size: int = WINDOW_BYTES) -> None:
+        self.message_limit = messages
+        self.size_limit = size
+        self.messages = 0
+        self.size = 0
+        self._waiting: deque[Deferred[None]] = deque()
+        self._emptied: list[Deferred[None]] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether a limit is reached."""
+        return self.messages >= self.message_limit or self.size >= self.size_limit
+
+    def take(self, size: int) -> None:
+        """Count a message of `size` bytes in."""
+        self.messages += 1
+        self.size += size
+
+    def give_back(self, size: int) -> None:
+        """Count a message of `size` bytes out, and let those who wait have the room."""
+        self.messages -= 1
+        self.size -= size
+        while self._waiting and not self.full:
+            self._waiting.popleft().callback(None)
+        if not self.messages:
+            emptied, self._emptied = self._emptied, []
+            for waiting in emptied:
+                waiting.callback(None)
+
+    def when_room(self) -> Deferred[None]:
+        """Fire when there is room, first come first served: each may fill it for the next."""
+        if not self.full:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(waiting)
+        return waiting
+
+    def when_empty(self) -> Deferred[None]:
+        """Fire when nothing is under way."""
+        if not self.messages:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred(self._emptied.remove)
+        self._emptied.append(waiting)
+        return waiting
