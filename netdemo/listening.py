@@ -96,7 +96,7 @@ class LimitedFactory(Factory):
 
     def __init__(self, max_connections: int | None = None) -> None:
         self.max_connections = max_connections
-        self.connections: set[IProtocol] = set()
+        self.connections: set[Any] = set()
         self.refused = 0
 
     def buildProtocol(  # type: ignore[override]  # any IProtocol will do

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from netdemo.amqp.consumer import Handler
     from netdemo.amqp.interfaces import IChannel, IChannelUser, ISession
     from netdemo.amqp.message import Message
+    from netdemo.amqp.topology import Topology
 
 INITIAL_DELAY: Final = 0.2
 MAX_DELAY: Final = 30.0
@@ -114,9 +115,7 @@ class AMQPClient(Service):
         """Publish on the client's own channel; see `Publisher.publish`."""
         return self._publisher.publish(message, exchange, routing_key, mandatory)
 
-    def consume(
-        self, queue: str, handler: Handler, prefetch: int = PREFETCH
-    ) -> Deferred[Consumer]:
+    def consume(self, queue: str, handler: Handler, prefetch: int = PREFETCH) -> Deferred[Consumer]:
         """Call `handler` with what comes from `queue`; fire with the consumer when it is accepted.
 
         It is restored when its channel or connection is lost, until `remove` is called with it.
@@ -124,6 +123,13 @@ class AMQPClient(Service):
         consumer = Consumer(queue, handler, prefetch=prefetch)
         self.add(consumer)
         return consumer.when_consuming().addCallback(lambda _: consumer)
+
+    def declare(self, topology: Topology) -> Deferred[None]:
+        """Declare `topology` once, as soon as AMQP is open.
+
+        Fails with `ChannelClosed`, in the broker's words, at the first item that it refuses.
+        """
+        return Deferred.fromCoroutine(self._declare(topology))
 
     def add(self, user: IChannelUser) -> None:
         """Give `user` a channel, now and on every later connection."""
@@ -134,6 +140,13 @@ class AMQPClient(Service):
     def remove(self, user: IChannelUser) -> None:
         """Close the channel of `user`, unacknowledged deliveries go back, and give it no other."""
         self._users.pop(user, succeed(None)).cancel()
+
+    async def _declare(self, topology: Topology) -> None:
+        await self.when_ready()
+        assert self._session is not None
+        channel = await self._session.open_channel()
+        await topology.declare(channel)
+        await channel.close()
 
     async def _stay_connected(self) -> None:
         self._failures = 0

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from netdemo.amqp.message import Delivery
     from netdemo.errors import AMQPError, ChannelClosed
 
-    Handler = Callable[
-        [Delivery], None | Deferred[None] | Coroutine[Deferred[Any], Any, None]
-    ]
+    Handler = Callable[[Delivery], None | Deferred[None] | Coroutine[Deferred[Any], Any, None]]
 
 PREFETCH: Final = 1
 """Deliveries that a consumer holds unacknowledged, unless said otherwise: fair dispatch."""

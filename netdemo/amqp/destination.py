@@ -38,7 +38,8 @@ class Source:
 def target(destination: Destination) -> Target:
     """Return where to publish for `destination`."""
     if isinstance(destination, QueueDestination):
-        return Target(_queue_topology(destination), "", destination.name, mandatory=True)
+        queues = (Queue(destination.name),) if destination.declare else ()
+        return Target(Topology(queues=queues), "", destination.name, mandatory=True)
     exchange = Exchange(destination.name, passive=True)
     return Target(
         Topology(exchanges=(exchange,)), exchange.name, destination.routing_key, mandatory=False
@@ -48,7 +49,8 @@ def target(destination: Destination) -> Target:
 def source(destination: Destination) -> Source:
     """Return where to consume from for `destination`; each call names another queue of its own."""
     if isinstance(destination, QueueDestination):
-        return Source(_queue_topology(destination), destination.name, own=False)
+        declared = Queue(destination.name, passive=not destination.declare)
+        return Source(Topology(queues=(declared,)), destination.name, own=False)
     queue = Queue(f"netdemo-{new_message_id()}", durable=False, exclusive=True)
     topology = Topology(
         exchanges=(Exchange(destination.name, passive=True),),
@@ -56,7 +58,3 @@ def source(destination: Destination) -> Source:
         bindings=(Binding(destination.name, queue.name, destination.routing_key),),
     )
     return Source(topology, queue.name, own=True)
-
-
-def _queue_topology(destination: QueueDestination) -> Topology:
-    return Topology(queues=(Queue(destination.name),)) if destination.declare else Topology()

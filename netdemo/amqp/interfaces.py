@@ -95,7 +95,7 @@ class IChannel(Interface):
 
 
 class IChannelUser(Interface):
-    """Something that works on a channel of its own, for which a client finds one again and again."""
+    """Something that works on a channel of its own, which a client opens again and again."""
 
     topology: Topology = Attribute("What is declared on the channel before it is handed over.")
 

@@ -10,7 +10,7 @@ into ``_impl`` for `pika.connection.Connection`, and the channels are plain `pik
 from __future__ import annotations
 
 import logging
-from struct import error as StructError
+import struct
 from typing import TYPE_CHECKING, Final
 
 import pika.exceptions
@@ -85,7 +85,7 @@ class Session(Protocol):
     def dataReceived(self, data: bytes) -> None:
         try:
             self._protocol.dataReceived(data)
-        except (pika.exceptions.AMQPError, StructError) as error:
+        except (pika.exceptions.AMQPError, struct.error) as error:
             self._end(ConnectionClosed(f"the broker broke the protocol: {error!r}"))
             return
         # pika would wait for any length that a frame claims to have (section 4.2.3).

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 from twisted.application.internet import backoffPolicy
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from netdemo.amqp.message import Message
@@ -30,8 +30,8 @@ from netdemo.listening import LimitedFactory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.python.failure import Failure
 
     from netdemo.amqp.destination import Target
     from netdemo.amqp.publisher import Publisher
@@ -140,8 +140,10 @@ class PushProtocol(Protocol):
             self._answers.append(answer)
         self._under_way += 1
         done = self.factory.push(record)
-        done.addCallbacks(lambda _: b"OK", _error_record)
-        done.addCallback(self._done, answer)
+        done.addCallbacks(
+            lambda _: self._done(answer, b"OK"),
+            lambda failure: self._done(answer, _error_record(failure)),
+        )
         done.addErrback(lambda failure: self._log.failure("answering a record", failure))
         self._wait_for_room()
 
@@ -161,8 +163,8 @@ class PushProtocol(Protocol):
             self._send_answers()
         self._close_when_done()
 
-    def _done(self, answer_record: bytes, answer: _Answer) -> None:
-        answer.record = answer_record
+    def _done(self, answer: _Answer, record: bytes) -> None:
+        answer.record = record
         self._under_way -= 1
         self._send_answers()
         self._close_when_done()
@@ -214,7 +216,9 @@ class PushProtocol(Protocol):
 
 def _error_record(failure: Failure) -> bytes:
     """Return what a record that was not published is answered with."""
-    error = failure.trap(PublishError) and failure.value
+    failure.trap(PublishError)
+    error = failure.value
+    assert isinstance(error, PublishError)
     reason = " ".join(error.reply_text.split())
     return f"ERR {ERROR_CODES[type(error)]} {reason}".encode()
 
@@ -257,7 +261,7 @@ class PushFactory(LimitedFactory):
         self._target = target
         self._publisher = publisher
         self._retry_policy = retry_policy
-        self._retries: set[Deferred[None]] = set()
+        self._retrying: set[Deferred[None]] = set()
         self._stopping = False
 
     def new_protocol(self) -> PushProtocol:
@@ -265,49 +269,58 @@ class PushFactory(LimitedFactory):
 
     def push(self, record: bytes) -> Deferred[None]:
         """Publish `record`; fire when RabbitMQ has it, fail with `PublishError`."""
+        message = Message(record)
         self.window.take(len(record))
-        return self._publish(Message(record), 1).addBoth(self._done, len(record))
+        done = self._publish(message)
+        done.addErrback(self._not_published, message)
+        return done.addBoth(self._done, len(record))
 
     def stop(self) -> Deferred[None]:
         """Stop all connections; fire when every record that was read is done."""
         self._stopping = True
         for protocol in list(self.connections):
             protocol.stop()
-        for retry in list(self._retries):
-            retry.cancel()
+        for retrying in list(self._retrying):
+            retrying.cancel()
         return self.window.when_empty()
 
-    def _publish(self, message: Message, attempt: int) -> Deferred[None]:
+    def _publish(self, message: Message) -> Deferred[None]:
         target = self._target
-        done = self._publisher.publish(
+        return self._publisher.publish(
             message, target.exchange, target.routing_key, target.mandatory
         )
-        return done.addErrback(self._not_published, message, attempt)
 
-    def _not_published(
-        self, failure: Failure, message: Message, attempt: int
-    ) -> Failure | Deferred[None]:
-        failure.trap(PublishError)
+    def _not_published(self, failure: Failure, message: Message) -> Failure | Deferred[None]:
         self.refused_by_broker += 1
-        if attempt == 1:
-            self._log.warn(
-                "{route}: message {message_id} was not published: {reason}",
-                route=self.route,
-                message_id=message.message_id,
-                reason=failure.value,
-            )
-        if self.route.ack or self._stopping:
+        self._log.warn(
+            "{route}: message {message_id} was not published: {reason}",
+            route=self.route,
+            message_id=message.message_id,
+            reason=failure.value,
+        )
+        if self.route.ack:
             return failure
-        retry = deferLater(self.clock, self._retry_policy(attempt))
-        self._retries.add(retry)
-        retry.addBoth(self._retry_is_due, retry, failure)
-        return retry.addCallback(lambda _: self._publish(message, attempt + 1))
+        retrying = Deferred.fromCoroutine(self._publish_again(message, failure))
+        self._retrying.add(retrying)
+        return retrying.addBoth(self._retried, retrying)
 
-    def _retry_is_due(
-        self, result: object, retry: Deferred[None], refusal: Failure
-    ) -> Failure | None:
-        self._retries.discard(retry)
-        return refusal if isinstance(result, Failure) else None  # cancelled by `stop`
+    def _retried(self, result: Failure | None, retrying: Deferred[None]) -> Failure | None:
+        self._retrying.discard(retrying)
+        return result
+
+    async def _publish_again(self, message: Message, refusal: Failure) -> None:
+        attempt = 0
+        while not self._stopping:
+            attempt += 1
+            try:
+                await deferLater(self.clock, self._retry_policy(attempt))
+                await self._publish(message)
+                return
+            except PublishError:
+                self.refused_by_broker += 1
+            except CancelledError:
+                break
+        refusal.raiseException()
 
     def _done(self, result: Failure | None, size: int) -> Failure | None:
         if result is None:

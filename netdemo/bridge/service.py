@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import DeferredList, maybeDeferred
+from twisted.internet.defer import gatherResults, maybeDeferred
 
 from netdemo.amqp.client import AMQPClient
+from netdemo.amqp.declaration import Declaration
 from netdemo.amqp.destination import source, target
 from netdemo.amqp.publisher import Publisher
 from netdemo.bridge.pull import PullFactory
@@ -33,27 +34,30 @@ class RouteService(ListeningService):
         self.factory = factory
 
     def stopService(self) -> Deferred[None]:
-        return DeferredList(  # type: ignore[return-value]
-            [super().stopService(), maybeDeferred(self.factory.stop)], fireOnOneErrback=True
-        )
+        stopping: list[Deferred[None]] = [super().stopService(), maybeDeferred(self.factory.stop)]
+        return gatherResults(stopping).addCallback(lambda _: None)
 
 
-class BridgeService(MultiService):
-    """Carries records between TCP and the first of the brokers at `urls` that answers.
+def bridge_service(urls: Sequence[str], routes: Sequence[Route], reactor: Any) -> MultiService:
+    """Carry records between TCP and the first of the brokers at `urls` that lets it in.
 
-    Its children are the `AMQPClient`, named ``amqp``, and a `RouteService` for each route, named
+    The children are the `AMQPClient`, named ``amqp``, and a `RouteService` for each route, named
     by the route's text.
-    """
 
-    def __init__(self, urls: Sequence[str], routes: Sequence[Route], reactor: Any) -> None:
-        super().__init__()
-        self.client = AMQPClient(urls, reactor)
-        self.client.setName("amqp")
-        self.client.setServiceParent(self)
-        for route in routes:
-            add = _push if isinstance(route, PushRoute) else _pull
-            factory = add(route, self.client, reactor)  # type: ignore[operator]
-            RouteService(route, factory, reactor).setServiceParent(self)
+    :raises BrokerURLError: for a malformed URL.
+    """
+    bridge = MultiService()
+    client = AMQPClient(urls, reactor)
+    client.setName("amqp")
+    client.setServiceParent(bridge)
+    for route in routes:
+        factory: PushFactory | PullFactory
+        if isinstance(route, PushRoute):
+            factory = _push(route, client, reactor)
+        else:
+            factory = _pull(route, client)
+        RouteService(route, factory, reactor).setServiceParent(bridge)
+    return bridge
 
 
 def _push(route: PushRoute, client: AMQPClient, reactor: Any) -> PushFactory:
@@ -63,6 +67,8 @@ def _push(route: PushRoute, client: AMQPClient, reactor: Any) -> PushFactory:
     return PushFactory(route, to, publisher, reactor)
 
 
-def _pull(route: PullRoute, client: AMQPClient, reactor: Any) -> PullFactory:
-    del reactor
-    return PullFactory(route, source(route.destination), client)
+def _pull(route: PullRoute, client: AMQPClient) -> PullFactory:
+    come_from = source(route.destination)
+    if come_from.own:
+        client.add(Declaration(come_from.topology, name=str(route)))
+    return PullFactory(route, come_from, client)

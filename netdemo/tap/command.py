@@ -13,8 +13,6 @@ from netdemo.errors import StartupError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from twisted.application.service import IService
-
 
 class Command(MultiService):
     """Runs its children; a `StartupError` of theirs ends the process with one line, status 1."""
@@ -41,9 +39,11 @@ class Command(MultiService):
             raise
 
 
-def command_service(command: str, service: IService) -> IService:
-    """Run `service` as the only child of a `Command`."""
+def command_service(command: str, service: MultiService) -> MultiService:
+    """Return a `Command` with the children of `service`, which can be looked up by their names."""
     top = Command()
     top.command = command
-    service.setServiceParent(top)
+    for child in list(service):
+        child.disownServiceParent()
+        child.setServiceParent(top)
     return top

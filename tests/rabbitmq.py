@@ -1,0 +1,160 @@
+"""A real RabbitMQ node of the tests' own, on free loopback ports and in a temporary folder.
+
+The node is started when the first test asks for it and stopped when the test run ends. Without
+the Debian package ``rabbitmq-server`` the tests that need it are skipped, or, when
+``NETDEMO_REQUIRE_RABBITMQ=1`` is set, fail.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from unittest import SkipTest
+
+import pytest
+from twisted.trial.unittest import TestCase
+
+PROGRAMS = Path("/usr/lib/rabbitmq/bin")
+"""Where the package keeps the plain programs; those on the PATH change user and folder first."""
+
+START_TIMEOUT = 120.0
+"""Seconds until a node that does not come up is an error."""
+
+
+class RabbitMQNode:
+    """One node. `start` and `kill` may be called again and again; its data stay."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="netdemo-rabbitmq-"))
+        self.port, distribution, names = free_ports(3)
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
+        (self.folder / "enabled_plugins").write_text("[].\n")
+        self._environment = {
+            **os.environ,
+            "HOME": str(self.folder),
+            "RABBITMQ_NODENAME": f"netdemo-{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(distribution),
+            "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
+            "RABBITMQ_LOG_BASE": str(self.folder / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
+            "RABBITMQ_PID_FILE": str(self.folder / "pid"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none"
+            ),
+            "ERL_EPMD_PORT": str(names),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
+        self._names: subprocess.Popen[bytes] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the node if it does not run; return when it accepts connections."""
+        if self._names is None:
+            # A child of ours, lest the node leaves a daemon behind.
+            self._names = subprocess.Popen(["epmd"], env=self._environment)
+        if self._server is None:
+            with (self.folder / "output").open("ab") as output:
+                self._server = subprocess.Popen(
+                    [PROGRAMS / "rabbitmq-server"],
+                    env=self._environment,
+                    cwd=self.folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._accepts():
+            if self._server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(
+                    f"RabbitMQ did not start:\n{(self.folder / 'output').read_text()}"
+                )
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """Kill the node with SIGKILL, as a crash would; return when it is gone."""
+        if self._server is not None:
+            # A session of its own: the launching shell, the virtual machine and its ports.
+            os.killpg(self._server.pid, signal.SIGKILL)
+            self._server.wait()
+            self._server = None
+
+    def control(self, *arguments: str) -> str:
+        """Run ``rabbitmqctl`` on the node and return what it prints."""
+        return subprocess.run(
+            [PROGRAMS / "rabbitmqctl", "--quiet", *arguments],
+            env=self._environment,
+            cwd=self.folder,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    def log(self) -> str:
+        """Return what the node has logged."""
+        return "".join(path.read_text() for path in sorted((self.folder / "log").glob("*.log")))
+
+    def remove(self) -> None:
+        """Stop everything and remove the folder."""
+        self.kill()
+        if self._names is not None:
+            self._names.kill()
+            self._names.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _accepts(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as peer:
+            # Rejecting our protocol header is the first thing that a whole broker can do.
+            peer.settimeout(5)
+            peer.sendall(b"AMQP\x00\x00\x00\x00")
+            return peer.recv(8) == b"AMQP\x00\x00\x09\x01"
+        return False
+
+
+def free_ports(count: int) -> list[int]:
+    """Return so many TCP ports that are free on 127.0.0.1 now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+@cache
+def the_node() -> RabbitMQNode:
+    """Return the node of this test run, running."""
+    node = RabbitMQNode()
+    atexit.register(node.remove)
+    node.start()
+    return node
+
+
+@pytest.mark.rabbitmq
+class RabbitMQTestCase(TestCase):
+    """A test that needs a real RabbitMQ; `node` is running when it begins."""
+
+    timeout = 120
+    node: RabbitMQNode
+
+    def setUp(self) -> None:
+        if not (PROGRAMS / "rabbitmq-server").exists():
+            reason = f"no RabbitMQ: {PROGRAMS} is empty; install the package rabbitmq-server"
+            if os.environ.get("NETDEMO_REQUIRE_RABBITMQ") == "1":
+                self.fail(reason)
+            raise SkipTest(reason)
+        self.node = the_node()
+        self.node.start()
