@@ -92,6 +92,7 @@ class LimitedFactory(Factory):
     tell it of their end with `connection_ended`.
     """
 
+    noisy = False
     _log = Logger()
 
     def __init__(self, max_connections: int | None = None) -> None:

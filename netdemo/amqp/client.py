@@ -9,8 +9,8 @@ from twisted.application.internet import backoffPolicy
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.endpoints import connectProtocol
 from twisted.internet.error import ConnectError
+from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -159,7 +159,7 @@ class AMQPClient(Service):
                 self.reason = error
             except (ConnectError, OSError) as error:
                 self._failures += 1
-                self.reason = ConnectionClosed(str(error))
+                self.reason = ConnectionClosed(str(error).rstrip("."))
             else:
                 self._failures = 0
                 self.reason = await self._use(session, broker)
@@ -169,7 +169,9 @@ class AMQPClient(Service):
 
     async def _connect(self, broker: BrokerURL) -> ISession:
         session = Session(broker.parameters, self._reactor, self._handshake_timeout)
-        await connectProtocol(self._endpoint(broker, self._reactor), session)
+        factory = Factory.forProtocol(lambda: session)
+        factory.noisy = False
+        await self._endpoint(broker, self._reactor).connect(factory)
         return await session.opened
 
     async def _use(self, session: ISession, broker: BrokerURL) -> ConnectionClosed:

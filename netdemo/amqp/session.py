@@ -166,4 +166,4 @@ class Session(Protocol):
 def _text(reason: Failure) -> str:
     if reason.check(ConnectionDone):
         return "the broker closed the connection without a word"
-    return reason.getErrorMessage()
+    return reason.getErrorMessage().rstrip(".")
