@@ -9,7 +9,7 @@ from twisted.application.internet import backoffPolicy
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -145,8 +145,10 @@ class AMQPClient(Service):
         await self.when_ready()
         assert self._session is not None
         channel = await self._session.open_channel()
-        await topology.declare(channel)
-        await channel.close()
+        try:
+            await topology.declare(channel)
+        finally:
+            await channel.close()
 
     async def _stay_connected(self) -> None:
         self._failures = 0
@@ -163,9 +165,10 @@ class AMQPClient(Service):
             else:
                 self._failures = 0
                 self.reason = await self._use(session, broker)
+            if self.state != "stopped":
+                await self._wait(broker)
             if self.state == "stopped":
                 return
-            await self._wait(broker)
 
     async def _connect(self, broker: BrokerURL) -> ISession:
         session = Session(broker.parameters, self._reactor, self._handshake_timeout)
@@ -201,7 +204,8 @@ class AMQPClient(Service):
         )
         assert self.reason is not None
         self._fail_waiting(self.reason, self._failures)
-        await deferLater(self._reactor, delay)
+        if self.state == "waiting":  # else one of those who waited has stopped the service
+            await deferLater(self._reactor, delay)
 
     def _attach(self, user: IChannelUser, session: ISession) -> None:
         attached = Deferred.fromCoroutine(self._keep_attached(user, session))
@@ -211,7 +215,7 @@ class AMQPClient(Service):
         failures = 0
         while True:
             reason, worked = await self._work(user, session)
-            if isinstance(reason, ChannelLost):
+            if isinstance(reason, ChannelLost | ChannelClosedByUs):
                 return
             failures = 0 if worked else failures + 1
             delay = self._retry_policy(failures)
@@ -276,5 +280,5 @@ class AMQPClient(Service):
         self._waiting = [entry for entry in self._waiting if entry[0] is not ready]
 
     def _unless_cancelled(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
+        if not failure.check(CancelledError, ConnectingCancelledError):
             self._log.failure("keeping an AMQP connection failed", failure)

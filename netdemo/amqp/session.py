@@ -10,11 +10,12 @@ into ``_impl`` for `pika.connection.Connection`, and the channels are plain `pik
 from __future__ import annotations
 
 import logging
-import struct
 from typing import TYPE_CHECKING, Final
 
 import pika.exceptions
 from pika.adapters.twisted_connection import TwistedProtocolConnection
+from pika.exceptions import InvalidFrameError
+from pika.frame import ProtocolHeader, decode_frame
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol, connectionDone
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pika.connection import Connection, Parameters
+    from pika.frame import Frame
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
@@ -73,6 +75,7 @@ class Session(Protocol):
         assert ready is not None
         ready.addCallbacks(lambda _: self._open(), lambda _: None)
         self._connection: Connection = self._protocol._impl
+        self._connection._read_frame = self._read_frame  # type: ignore[method-assign]
         # Where pika gives up a connection: it would forget why, and wait without end for a peer
         # that is gone to take what is still unwritten.
         self._connection._adapter_disconnect_stream = self._disconnect  # type: ignore[method-assign]
@@ -85,15 +88,9 @@ class Session(Protocol):
     def dataReceived(self, data: bytes) -> None:
         try:
             self._protocol.dataReceived(data)
-        except (pika.exceptions.AMQPError, struct.error) as error:
-            self._end(ConnectionClosed(f"the broker broke the protocol: {error!r}"))
-            return
-        # pika would wait for any length that a frame claims to have (section 4.2.3).
-        frame_max = self._connection.params.frame_max
-        if len(self._connection._frame_buffer) > frame_max:
-            self._end(
-                ConnectionClosed(f"the broker broke the protocol: a frame beyond {frame_max} bytes")
-            )
+        except pika.exceptions.AMQPError as error:
+            text = error.args[0] if error.args else type(error).__name__
+            self._end(ConnectionClosed(f"the broker broke the protocol: {text}"))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.connected = 0
@@ -143,6 +140,21 @@ class Session(Protocol):
         self._reason = self._reason or reason
         if self.transport is not None:
             self.transport.abortConnection()
+
+    def _read_frame(self) -> tuple[int, Frame | ProtocolHeader | None]:
+        """Decode a frame in pika's place, which raises anything, and waits for any length."""
+        buffer = self._connection._frame_buffer
+        try:
+            size, frame = decode_frame(buffer)
+        except Exception as error:
+            raise InvalidFrameError(f"a frame that can't be decoded: {error!r}") from error
+        if isinstance(frame, ProtocolHeader):  # how a peer refuses a version (section 4.2.2)
+            version = "-".join(str(number) for number in buffer[5:8])
+            raise InvalidFrameError(f"it speaks AMQP {version}, not 0-9-1")
+        frame_max = self._connection.params.frame_max
+        if frame is None and len(buffer) > frame_max:
+            raise InvalidFrameError(f"a frame of more than {frame_max} bytes")
+        return size, frame
 
     def _disconnect(self) -> None:
         error = self._connection._error

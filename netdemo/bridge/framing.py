@@ -36,11 +36,12 @@ class LineFraming(LineReceiver):
     def lineReceived(self, line: bytes) -> None:
         record = line.removesuffix(b"\r")
         if len(record) > self._max_record:
-            self._too_long()
+            self.lineLengthExceeded(line)
         else:
             self._received(record)
 
     def lineLengthExceeded(self, line: bytes) -> None:  # noqa: ARG002
+        self.clearLineBuffer()
         self._too_long()
 
     def finish(self) -> None:

@@ -1,0 +1,200 @@
+"""`netdemo.amqp` on a real RabbitMQ: outcomes that are true, and everything restored."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.threads import deferToThread
+
+from netdemo.amqp import AMQPClient, Consumer, Message, Publisher, Queue, Reject, Topology
+from netdemo.amqp.message import new_message_id
+from netdemo.errors import (
+    ChannelClosed,
+    ConnectionClosed,
+    NackedError,
+    NotSentError,
+    UnroutableError,
+)
+from tests.rabbitmq import RabbitMQTestCase
+
+if TYPE_CHECKING:
+    from netdemo.amqp import Delivery
+
+
+@pytest.mark.rabbitmq
+class ClientOnRabbitMQTestCase(RabbitMQTestCase):
+    """A client that is ready, and a name for a queue."""
+
+    def setUp(self) -> Deferred[None]:  # type: ignore[override]
+        super().setUp()
+        self.queue = new_message_id()
+        self.client = AMQPClient([self.node.url], reactor)
+        self.client.startService()
+        self.addCleanup(self.client.stopService)
+        return self.client.when_ready()
+
+    def failing(self, deferred: Deferred[None], *expected: type[Exception]) -> Deferred[Any]:
+        """Fire with the exception that `deferred` fails with, which must be an `expected` one."""
+        return self.assertFailure(deferred, *expected)
+
+    def collect(
+        self, count: int, key: Any = lambda delivery: delivery.message.body
+    ) -> Deferred[list[Any]]:
+        """Consume until `count` different keys were seen; fire with all keys in order."""
+        seen: list[Any] = []
+        complete: Deferred[list[Any]] = Deferred()
+
+        def handler(delivery: Delivery) -> None:
+            seen.append(key(delivery))
+            if len(set(seen)) == count and not complete.called:
+                complete.callback(seen)
+
+        self.client.add(Consumer(self.queue, handler, prefetch=100))
+        return complete
+
+
+class OutcomeTests(ClientOnRabbitMQTestCase):
+    """What `publish` fires with is what became of the message."""
+
+    async def test_no_outcome_is_wrong_among_routable_and_unroutable_in_flight(self) -> None:
+        await self.client.declare(Topology(queues=(Queue(self.queue),)))
+        wanted = [random.random() < 0.5 for _ in range(3000)]
+        outcomes: list[Any] = await DeferredList(
+            [
+                self.client.publish(Message(b"%d" % number), "", self.queue if good else "nowhere")
+                for number, good in enumerate(wanted)
+            ],
+            consumeErrors=True,
+        )
+        wrong = [
+            number
+            for number, (success, result) in enumerate(outcomes)
+            if success is not wanted[number]
+            or not (success or isinstance(result.value, UnroutableError))
+        ]
+        self.assertEqual(wrong, [])
+        there = [b"%d" % number for number, good in enumerate(wanted) if good]
+        self.assertEqual(await self.collect(len(there)), there)
+
+    async def test_nacked_are_those_that_the_full_queue_refused(self) -> None:
+        limit = {"x-max-length": 10, "x-overflow": "reject-publish"}
+        await self.client.declare(Topology(queues=(Queue(self.queue, arguments=limit),)))
+        outcomes: list[Any] = await DeferredList(
+            [self.client.publish(Message(b"%d" % n), "", self.queue) for n in range(200)],
+            consumeErrors=True,
+        )
+        taken = [b"%d" % n for n, (success, _) in enumerate(outcomes) if success]
+        refused = [result.value for success, result in outcomes if not success]
+        self.assertTrue(refused)
+        for error in refused:
+            self.assertIsInstance(error, NackedError)
+        self.assertEqual(await self.collect(len(taken)), taken)
+
+    async def test_missing_exchange_costs_only_the_message_for_it(self) -> None:
+        await self.client.declare(Topology(queues=(Queue(self.queue),)))
+        good = [self.client.publish(Message(b"%d" % n), "", self.queue) for n in range(5)]
+        bad = self.client.publish(Message(b"bad"), "nowhere", self.queue)
+        good += [self.client.publish(Message(b"%d" % n), "", self.queue) for n in range(5, 10)]
+        error = await self.failing(bad, NotSentError)
+        self.assertEqual((error.message.body, error.reply_code), (b"bad", 404))
+        for each in good:
+            await each
+
+    async def test_message_larger_than_a_frame_comes_back_whole(self) -> None:
+        await self.client.declare(Topology(queues=(Queue(self.queue),)))
+        body = random.randbytes(1_000_000)
+        await self.client.publish(
+            Message(body, headers={"a": 1, "b": [True, None]}), "", self.queue
+        )
+        (message,) = await self.collect(1, lambda d: (d.message.body, str(d.message.headers)))
+        self.assertEqual(message, (body, "{'a': 1, 'b': [True, None]}"))
+
+
+class DeclarationTests(ClientOnRabbitMQTestCase):
+    """Topology that the broker refuses is told in its words, and touches nothing else."""
+
+    async def test_queue_with_other_arguments(self) -> None:
+        await self.client.declare(Topology(queues=(Queue(self.queue),)))
+        other = Topology(queues=(Queue(self.queue, durable=False),))
+        error = await self.failing(self.client.declare(other), ChannelClosed)
+        self.assertEqual(error.reply_code, 406)
+        self.assertIn("inequivalent arg 'durable' for queue", error.reply_text)
+        await self.client.publish(Message(b"x"), "", self.queue)
+
+    async def test_publisher_waits_until_its_topology_is_accepted(self) -> None:
+        await self.client.declare(Topology(queues=(Queue(self.queue, durable=False),)))
+        publisher = Publisher(Topology(queues=(Queue(self.queue),)))
+        self.client.add(publisher)
+        done = publisher.publish(Message(b"x"), "", self.queue)
+        await self.client.publish(Message(b"y"), "", self.queue)
+        await deferToThread(self.node.control, "delete_queue", self.queue)
+        await done
+
+    async def test_refused_login_fails_in_the_brokers_words(self) -> None:
+        url = self.node.url.replace(":guest@", ":wrong@")
+        client = AMQPClient([url], reactor)
+        client.startService()
+        error = await self.failing(client.when_ready(fail_after_failures=1), ConnectionClosed)
+        await client.stopService()
+        self.assertEqual(error.reply_code, 403)
+        self.assertTrue(error.reply_text.startswith("ACCESS_REFUSED - Login was refused"))
+
+
+class RestoringTests(ClientOnRabbitMQTestCase):
+    """The broker goes away and comes back."""
+
+    async def test_nothing_unconfirmed_is_lost_when_the_node_is_killed(self) -> None:
+        await self.client.declare(Topology(queues=(Queue(self.queue),)))
+        messages = [Message(b"%d" % number) for number in range(20_000)]
+        published = [self.client.publish(each, "", self.queue) for each in messages]
+        await published[2000]
+        self.assertFalse(published[-1].called)
+        await deferToThread(self.node.kill)
+        await deferToThread(self.node.start)
+        for each in published:
+            await each
+        seen = await self.collect(
+            len(messages), lambda delivery: (delivery.message.message_id, delivery.message.body)
+        )
+        self.assertEqual(set(seen), {(each.message_id, each.body) for each in messages})
+
+    async def test_consumer_whose_queue_was_deleted_consumes_again(self) -> None:
+        bodies: list[bytes] = []
+        arrived: list[Deferred[None]] = [Deferred(), Deferred()]
+
+        def handler(delivery: Delivery) -> None:
+            bodies.append(delivery.message.body)
+            arrived[len(bodies) - 1].callback(None)
+
+        topology = Topology(queues=(Queue(self.queue),))
+        self.client.add(Consumer(self.queue, handler, topology=topology))
+        publisher = Publisher(topology)
+        self.client.add(publisher)
+        await publisher.publish(Message(b"before"), "", self.queue)
+        await arrived[0]
+        await deferToThread(self.node.control, "delete_queue", self.queue)
+        await self.client.declare(topology)
+        await publisher.publish(Message(b"after"), "", self.queue)
+        await arrived[1]
+        self.assertEqual(bodies, [b"before", b"after"])
+
+    async def test_rejected_message_goes_round_once(self) -> None:
+        await self.client.declare(Topology(queues=(Queue(self.queue),)))
+        redelivered: list[bool] = []
+        twice: Deferred[None] = Deferred()
+
+        def handler(delivery: Delivery) -> None:
+            redelivered.append(delivery.redelivered)
+            if len(redelivered) == 2:
+                twice.callback(None)
+                raise Reject(requeue=False)
+            raise Reject(requeue=True)
+
+        await self.client.consume(self.queue, handler)
+        await self.client.publish(Message(b"x"), "", self.queue)
+        await twice
+        self.assertEqual(redelivered, [False, True])

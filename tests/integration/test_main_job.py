@@ -1,0 +1,249 @@
+"""The main job: real lines go into a real RabbitMQ through the bridge, and come back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import IO
+from unittest import SkipTest
+
+from netdemo.amqp.message import new_message_id
+from tests.processes import PATIENCE, PROGRAMS, Process
+from tests.rabbitmq import RabbitMQNode, RabbitMQTestCase, free_ports
+
+LOG = Path("/var/log/dpkg.log")
+SECRET = "s3cret"
+
+
+class BridgeTestCase(RabbitMQTestCase):
+    """A test with a queue of its own, and bridges to it as real processes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.queue = f"/queue/{new_message_id()}"
+        self.push_port, self.pull_port = free_ports(2)
+        self.cwd = self.mktemp()
+        os.mkdir(self.cwd)
+
+    def bridge(self, *options: str, url: str | None = None) -> Process:
+        """Start a bridge with one push and one pull route."""
+        process = Process(
+            PROGRAMS / "twistd",
+            "-n",
+            "--pidfile=",
+            "amqp-bridge",
+            f"--push={self.queue}@tcp:{self.push_port}:interface=127.0.0.1",
+            f"--pull={self.queue}@tcp:{self.pull_port}:interface=127.0.0.1",
+            *options,
+            cwd=self.cwd,
+            environment={"NETDEMO_BROKER": url or self.node.url},
+        )
+        self.addCleanup(process.remove)
+        process.wait_for("PullFactory starting")
+        return process
+
+    def push(self) -> socket.socket:
+        """Connect to the push route."""
+        return self._connected(self.push_port)
+
+    def pull(self) -> IO[bytes]:
+        """Connect to the pull route."""
+        file = self._connected(self.pull_port).makefile("rb")
+        self.addCleanup(file.close)
+        return file
+
+    def _connected(self, port: int) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self.addCleanup(connection.close)
+        return connection
+
+
+class RealLogTests(BridgeTestCase):
+    """A real log through ``nc -N`` into a push route, and back from a pull route."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.log = LOG.read_bytes() if LOG.exists() else b""
+        if self.log.count(b"\n") < 1000:
+            raise SkipTest(f"no real log: {LOG} has less than 1,000 lines")
+
+    def nc(self, data: bytes) -> subprocess.Popen[bytes]:
+        """Pipe `data` into the push route; the process ends when the bridge closes."""
+        Path(self.cwd, "input").write_bytes(data)
+        with Path(self.cwd, "input").open("rb") as file:
+            process = subprocess.Popen(["nc", "-N", "127.0.0.1", str(self.push_port)], stdin=file)
+        self.addCleanup(process.wait, PATIENCE)
+        return process
+
+    def test_comes_back_byte_identical(self) -> None:
+        self.bridge()
+        self.assertEqual(self.nc(self.log).wait(PATIENCE), 0)
+        pull = self.pull()
+        back = b"".join(pull.readline() for _ in self.log.splitlines())
+        self.assertEqual(back, self.log)
+
+    def test_no_line_is_lost_when_the_broker_is_killed_half_way(self) -> None:
+        lines = [b"%d %s\n" % numbered for numbered in enumerate(self.log.splitlines() * 20)]
+        bridge = self.bridge()
+        bridge.wait_for("ready")
+        pull = self.pull()
+        nc = self.nc(b"".join(lines))
+        seen = {pull.readline() for _ in range(1000)}
+        self.assertIsNone(nc.poll(), "everything was sent before the broker was killed")
+        self.node.kill()
+        self.node.start()
+        while len(seen) < len(lines):
+            seen.add(pull.readline())
+        self.assertEqual(seen, set(lines))
+        self.assertEqual(nc.wait(PATIENCE), 0)
+
+
+class BrokerAwayTests(BridgeTestCase):
+    """The bridge starts before there is a broker, or is not let in."""
+
+    def test_bridge_that_is_started_first_waits_and_then_works(self) -> None:
+        node = RabbitMQNode()
+        self.addCleanup(node.remove)
+        bridge = self.bridge("--ack", url=node.url)
+        bridge.wait_for("Connection refused; next attempt in")
+        push = self.push()
+        push.sendall(b"early\n")
+        node.start()
+        self.assertEqual(push.makefile("rb").readline(), b"OK\n")
+        self.assertEqual(self.pull().readline(), b"early\n")
+
+    def test_refused_login_is_in_the_brokers_words_with_back_off_and_no_password(self) -> None:
+        bridge = self.bridge(url=self.node.url.replace(":guest@", f":{SECRET}@"))
+        attempts = [bridge.wait_for("next attempt in") for _ in range(4)]
+        words = "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN"
+        delays = []
+        for line in attempts:
+            self.assertIn(words, line)
+            delays.append(float(line.split("next attempt in ")[1].split()[0]))
+        self.assertGreater(delays[3], delays[0])
+        self.assertEqual(bridge.terminate(), -signal.SIGTERM)
+        self.assertEqual(sum("ACCESS_REFUSED" in line for line in bridge.lines), 4)
+        self.assertNotIn(SECRET, "".join(bridge.lines))
+
+    def test_unknown_virtual_host_is_in_the_brokers_words(self) -> None:
+        bridge = self.bridge(url=self.node.url + "nowhere")
+        self.assertIn("NOT_ALLOWED - vhost nowhere not found", bridge.wait_for("next attempt in"))
+
+
+class AnswerTests(BridgeTestCase):
+    """``--ack``, on a real connection."""
+
+    def test_each_of_many_pipelined_records_is_answered(self) -> None:
+        self.bridge("--ack")
+        push = self.push()
+        push.sendall(b"".join(b"%d\n" % number for number in range(3000)))
+        push.shutdown(socket.SHUT_WR)
+        self.assertEqual(push.makefile("rb").read(), b"OK\n" * 3000)
+
+    def test_too_long_record_is_answered_though_the_client_sends_on(self) -> None:
+        bridge = self.bridge("--ack", "--max-record=1000")
+        push = self.push()
+        push.sendall(b"before\n" + b"x" * 2_000_000)
+        answers = push.makefile("rb").read()
+        self.assertEqual(answers, b"OK\nERR too-long a record has at most 1000 bytes here\n")
+        bridge.wait_for("sent a record of more than 1000 bytes")
+        self.assertEqual(self.pull().readline(), b"before\n")
+
+    def test_record_for_a_queue_that_is_not_there_is_unroutable(self) -> None:
+        self.queue = self.queue.replace("/queue/", "/amq/queue/")
+        self.bridge("--ack")
+        push = self.push()
+        push.sendall(b"x\n")
+        self.assertEqual(push.makefile("rb").readline(), b"ERR unroutable NO_ROUTE\n")
+
+
+class StoppingTests(BridgeTestCase):
+    """SIGTERM finishes what is in hand."""
+
+    def test_records_in_hand_are_published_and_nothing_is_left_behind(self) -> None:
+        bridge = self.bridge()
+        bridge.wait_for("ready")
+        push = self.push()
+        push.sendall(b"".join(b"%d\n" % number for number in range(500)))
+        pull = self.pull()
+        self.assertEqual(pull.readline(), b"0\n")
+        self.assertEqual(bridge.terminate(), -signal.SIGTERM)
+        self.assertNotIn("Traceback", "".join(bridge.lines))
+        self.assertEqual(list(Path(self.cwd).glob("*.pid")), [])
+        rest = pull.read().splitlines()
+        again = self.bridge()
+        left = self.pull()
+        while not rest or rest[-1] != b"499":
+            rest.append(left.readline().rstrip())
+        self.assertEqual({int(line) for line in rest} | {0}, set(range(500)))
+        self.assertEqual(again.terminate(), -signal.SIGTERM)
+
+
+class CommandTests(BridgeTestCase):
+    """``netdemo send`` and ``netdemo receive``."""
+
+    def netdemo(self, *arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Run the command to its end."""
+        return subprocess.run(
+            [PROGRAMS / "netdemo", *arguments],
+            input=data,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+            env={**os.environ, "NETDEMO_BROKER": self.node.url},
+        )
+
+    def test_lines_of_standard_input_are_received_in_order(self) -> None:
+        sent = self.netdemo("send", self.queue, data=b"a\n\nc\nwithout end")
+        self.assertEqual((sent.returncode, sent.stdout, sent.stderr), (0, b"", b""))
+        received = self.netdemo("receive", self.queue, "--count", "4")
+        self.assertEqual(
+            (received.returncode, received.stdout, received.stderr),
+            (0, b"a\n\nc\nwithout end\n", b""),
+        )
+
+    def test_receive_acknowledges_what_it_printed_and_returns_the_rest(self) -> None:
+        self.netdemo("send", self.queue, data=b"a\nb\nc\n")
+        self.assertEqual(self.netdemo("receive", self.queue, "--count=1").stdout, b"a\n")
+        self.assertEqual(self.netdemo("receive", self.queue, "--count=2").stdout, b"b\nc\n")
+
+    def test_body_may_be_an_argument(self) -> None:
+        self.assertEqual(self.netdemo("send", self.queue, "--", "-hello-").returncode, 0)
+        self.assertEqual(self.netdemo("receive", self.queue, "--count=1").stdout, b"-hello-\n")
+
+    def test_what_the_broker_refuses_is_one_line_and_status_1(self) -> None:
+        for command, words in (
+            (("send", "/amq/queue/nowhere", "x"), b"NO_ROUTE (312)"),
+            (("send", "/exchange/nowhere/k", "x"), b"NOT_FOUND - no exchange 'nowhere'"),
+            (("receive", "/amq/queue/nowhere"), b"NOT_FOUND - no queue 'nowhere'"),
+        ):
+            done = self.netdemo(*command)
+            self.assertEqual((done.returncode, done.stdout), (1, b""))
+            self.assertIn(words, done.stderr)
+            self.assertEqual(done.stderr.count(b"\n"), 1)
+
+    def test_line_that_is_too_long_is_one_line_and_status_1(self) -> None:
+        done = self.netdemo("send", self.queue, data=b"a\n" + b"x" * 100_000)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"line 2 is too long", done.stderr)
+        self.assertEqual(self.netdemo("receive", self.queue, "--count=1").stdout, b"a\n")
+
+    def test_receive_into_a_closed_pipe_ends_quietly_and_returns_the_rest(self) -> None:
+        self.netdemo("send", self.queue, data=b"a\nb\n")
+        reading, writing = os.pipe()
+        os.close(reading)
+        process = subprocess.run(
+            [PROGRAMS / "netdemo", "receive", self.queue],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
+            check=False,
+            env={**os.environ, "NETDEMO_BROKER": self.node.url},
+        )
+        os.close(writing)
+        self.assertEqual((process.returncode, process.stderr), (1, b""))
+        received = self.netdemo("receive", self.queue, "--count=2")
+        self.assertEqual(set(received.stdout.split()), {b"a", b"b"})

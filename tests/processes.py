@@ -1,0 +1,74 @@
+"""Real processes of ours and of others, for integration tests: started, listened to, ended."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PATIENCE = 60.0
+"""Seconds to wait for a line or an end before a test gives up."""
+
+PROGRAMS = Path(sys.executable).parent
+"""Where ``twistd``, ``twist`` and ``netdemo`` are installed."""
+
+
+class Process:
+    """A running program whose output, both streams together, is read line by line."""
+
+    def __init__(
+        self, *command: str | Path, cwd: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.lines: list[str] = []
+        self._new: queue.Queue[str | None] = queue.Queue()
+        self._process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def wait_for(self, text: str) -> str:
+        """Return the next line with `text` in it."""
+        while (line := self._new.get(timeout=PATIENCE)) is not None:
+            if text in line:
+                return line
+        raise AssertionError(f"{text!r} is not in the output:\n{''.join(self.lines)}")
+
+    def terminate(self) -> int:
+        """Send SIGTERM and return the exit status."""
+        self._process.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        """Return the exit status, when it has ended by itself."""
+        status = self._process.wait(PATIENCE)
+        self._reader.join()
+        return status
+
+    def remove(self) -> None:
+        """End it by force, if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.lines.append(line)
+            self._new.put(line)
+        self._new.put(None)

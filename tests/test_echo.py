@@ -1,0 +1,253 @@
+"""The echo server."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, cast
+
+from twisted.application.service import IService
+from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface.verify import verifyObject
+
+from netdemo.echo import EchoFactory, EchoProtocol, echo_service
+
+PEER = IPv4Address("TCP", "127.0.0.1", 50000)
+KIB = 1024
+
+
+class EchoTestCase(SynchronousTestCase):
+    """A test with one connection in memory."""
+
+    idle_timeout: float | None = None
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.factory = EchoFactory(self.clock, idle_timeout=self.idle_timeout)
+        self.protocol = cast("EchoProtocol", self.factory.buildProtocol(PEER))
+        self.transport = StringTransportWithDisconnection()
+        self.transport.protocol = self.protocol
+        self.protocol.makeConnection(self.transport)
+
+
+class EchoTests(EchoTestCase):
+    """A connection without an idle timeout."""
+
+    def test_it_can_be_half_closed(self) -> None:
+        self.assertTrue(verifyObject(IHalfCloseableProtocol, self.protocol))
+
+    def test_nothing_is_sent_unasked(self) -> None:
+        self.assertEqual(b"", self.transport.value())
+
+    def test_what_is_received_is_sent_back(self) -> None:
+        self.protocol.dataReceived(b"\x00\xff\r\n")
+        self.assertEqual(b"\x00\xff\r\n", self.transport.value())
+
+    def test_order_is_kept(self) -> None:
+        for data in (b"one", b"two", b"three"):
+            self.protocol.dataReceived(data)
+        self.assertEqual(b"onetwothree", self.transport.value())
+
+    def test_transport_is_its_own_producer(self) -> None:
+        self.assertIs(self.transport, self.transport.producer)
+
+    def test_producer_is_told_when_to_pause(self) -> None:
+        self.assertTrue(self.transport.streaming)
+
+    def test_without_idle_timeout_there_is_no_delayed_call(self) -> None:
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_end_of_the_connection_is_told_to_the_factory(self) -> None:
+        self.transport.loseConnection()
+        self.assertEqual(set(), self.factory.connections)
+
+
+class HalfCloseTests(EchoTestCase):
+    """One side of the connection ends before the other."""
+
+    def test_peer_that_half_closes_is_sent_what_is_left_and_closed(self) -> None:
+        self.protocol.dataReceived(b"last")
+        self.protocol.readConnectionLost()
+        self.assertEqual((b"last", False), (self.transport.value(), self.transport.connected))
+
+    def test_producer_is_gone_before_the_close_which_would_wait_for_it(self) -> None:
+        self.protocol.readConnectionLost()
+        self.assertIsNone(self.transport.producer)
+
+    def test_peer_that_takes_no_more_is_closed(self) -> None:
+        self.protocol.writeConnectionLost()
+        self.assertFalse(self.transport.connected)
+
+    def test_close_is_orderly(self) -> None:
+        self.protocol.readConnectionLost()
+        self.assertFalse(self.transport.disconnected)
+
+
+class IdleTimeoutTests(EchoTestCase):
+    """A connection with an idle timeout of 10 seconds."""
+
+    idle_timeout = 10.0
+
+    def test_silent_peer_is_left_alone_until_the_timeout(self) -> None:
+        self.clock.advance(9.9)
+        self.assertTrue(self.transport.connected)
+
+    def test_silent_peer_is_aborted_at_the_timeout(self) -> None:
+        self.clock.advance(10)
+        self.assertEqual((True, False), (self.transport.disconnected, self.transport.connected))
+
+    def test_data_resets_the_timeout(self) -> None:
+        self.clock.advance(9)
+        self.protocol.dataReceived(b"x")
+        self.clock.advance(9)
+        self.assertTrue(self.transport.connected)
+
+    def test_peer_that_falls_silent_after_data_is_aborted(self) -> None:
+        self.clock.advance(9)
+        self.protocol.dataReceived(b"x")
+        self.clock.advance(10)
+        self.assertTrue(self.transport.disconnected)
+
+    def test_no_delayed_call_is_left_when_the_peer_leaves(self) -> None:
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_no_delayed_call_is_left_after_the_timeout(self) -> None:
+        self.clock.advance(10)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_no_delayed_call_is_left_after_data_and_half_close(self) -> None:
+        self.protocol.dataReceived(b"x")
+        self.protocol.readConnectionLost()
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+
+class EchoServiceTests(SynchronousTestCase):
+    """The service of several endpoints."""
+
+    def test_it_is_a_service(self) -> None:
+        self.assertTrue(verifyObject(IService, echo_service(["tcp:1"], MemoryReactorClock())))
+
+    def test_limit_counts_over_all_endpoints(self) -> None:
+        memory = MemoryReactorClock()
+        echo_service(["tcp:1", "tcp:2"], memory, max_connections=1).startService()
+        first, second = (server[1] for server in memory.tcpServers)
+        first.buildProtocol(PEER)
+        self.assertIsNone(second.buildProtocol(PEER))
+
+    def test_time_is_that_of_the_reactor(self) -> None:
+        memory = MemoryReactorClock()
+        echo_service(["tcp:1"], memory, idle_timeout=5).startService()
+        protocol = cast("EchoProtocol", memory.tcpServers[0][1].buildProtocol(PEER))
+        protocol.makeConnection(StringTransportWithDisconnection())
+        self.assertEqual([5], [call.getTime() for call in memory.getDelayedCalls()])
+
+
+class MeasuredProtocol(EchoProtocol):
+    """Tells its factory when its reading pauses, and how much has waited to be sent at most."""
+
+    factory: MeasuredFactory
+    transport: Any
+
+    def makeConnection(self, transport: Any) -> None:
+        # A small one, so that it is our buffer that fills.
+        transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * KIB)
+        pause = transport.pauseProducing
+
+        def pause_and_tell() -> None:
+            pause()
+            if not self.factory.paused.called:
+                self.factory.paused.callback(self)
+
+        transport.pauseProducing = pause_and_tell
+        super().makeConnection(transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        transport = self.transport
+        waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+        self.factory.most_waiting = max(self.factory.most_waiting, waiting)
+
+
+class MeasuredFactory(EchoFactory):
+    """Builds measured servers; `paused` fires with the first that pauses."""
+
+    def __init__(self) -> None:
+        super().__init__(reactor)
+        self.paused: Deferred[MeasuredProtocol] = Deferred()
+        self.most_waiting = 0
+
+    def new_protocol(self) -> EchoProtocol:
+        return MeasuredProtocol()
+
+
+class Client(Protocol):
+    """Sends `data` and half-closes; `received` fires with all that came back."""
+
+    transport: Any
+
+    def __init__(self, data: bytes, reading: bool = True) -> None:
+        self.received: Deferred[bytes] = Deferred()
+        self._data = data
+        self._reading = reading
+        self._parts: list[bytes] = []
+
+    def connectionMade(self) -> None:
+        if not self._reading:
+            self.transport.pauseProducing()
+        self.transport.write(self._data)
+        self.transport.loseWriteConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._parts.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if reason.check(ConnectionDone):
+            self.received.callback(b"".join(self._parts))
+        else:
+            self.received.errback(reason)
+
+
+class SocketTests(TestCase):
+    """Real sockets on the loopback."""
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        self.factory = MeasuredFactory()
+        port: Any = reactor.listenTCP(0, self.factory, interface="127.0.0.1")  # type: ignore[arg-type]
+        self.addCleanup(port.stopListening)
+        self.endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+
+    async def test_client_that_half_closes_has_all_of_its_megabyte_back(self) -> None:
+        data = bytes(range(256)) * (4 * KIB)
+        client = Client(data)
+        await connectProtocol(self.endpoint, client)
+        self.assertTrue(await client.received == data)
+
+    async def test_server_stops_reading_from_a_peer_that_does_not_read(self) -> None:
+        client = Client(bytes(16 * KIB * KIB), reading=False)
+        await connectProtocol(self.endpoint, client)
+        server = await self.factory.paused
+        reads = server.transport in reactor.getReaders()
+        client.transport.resumeProducing()
+        await client.received
+        self.assertFalse(reads)
+
+    async def test_buffer_for_a_peer_that_reads_late_is_bounded(self) -> None:
+        client = Client(bytes(16 * KIB * KIB), reading=False)
+        await connectProtocol(self.endpoint, client)
+        await self.factory.paused
+        client.transport.resumeProducing()
+        await client.received
+        # What is over its limit of 64 KiB is at most one read.
+        self.assertLessEqual(self.factory.most_waiting, 64 * KIB + 64 * KIB)

@@ -1,0 +1,250 @@
+"""The poetry server."""
+
+from __future__ import annotations
+
+import os
+import unittest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+from twisted.application.service import IService
+from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import LogLevel, capturedLogs
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface.verify import verifyObject
+
+from netdemo.poetry import PoetryFactory, PoetryProtocol, poetry_service
+
+PEER = IPv4Address("TCP", "127.0.0.1", 50000)
+DESCRIPTORS = Path("/proc/self/fd")
+LARGE = bytes(range(256)) * 4 * 1024 + b"end"
+
+
+class PoetryTestCase(SynchronousTestCase):
+    """A test with a poem in a folder of its own."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.enterContext(TemporaryDirectory()), "poem.txt").resolve()
+        self.path.write_bytes(b"so much depends upon\n")
+        self.factory = PoetryFactory(self.path)
+
+    def connect(self) -> tuple[PoetryProtocol, Any]:
+        """Return the server of one connection, and its transport."""
+        protocol = cast("PoetryProtocol", self.factory.buildProtocol(PEER))
+        transport = StringTransport()
+        protocol.makeConnection(transport)
+        return protocol, transport
+
+    def download(self, transport: Any) -> bytes:
+        """Take all that is sent, as a peer that always reads; it must end with a close."""
+        while transport.producer is not None:
+            transport.producer.resumeProducing()
+        self.assertTrue(transport.disconnecting)
+        return bytes(transport.value())
+
+    def leave(self, protocol: Any, transport: Any) -> None:
+        """Let the peer leave, as a real transport tells of it."""
+        if transport.producer is not None:
+            transport.producer.stopProducing()
+        protocol.connectionLost(Failure(ConnectionLost()))
+
+
+class PoetryTests(PoetryTestCase):
+    """What those who connect are sent."""
+
+    def test_it_can_be_half_closed(self) -> None:
+        self.assertTrue(verifyObject(IHalfCloseableProtocol, self.connect()[0]))
+
+    def test_file_is_sent_and_the_connection_closed(self) -> None:
+        self.assertEqual(b"so much depends upon\n", self.download(self.connect()[1]))
+
+    def test_empty_file_closes_the_connection(self) -> None:
+        self.path.write_bytes(b"")
+        self.assertEqual(b"", self.download(self.connect()[1]))
+
+    def test_large_file_is_sent_whole(self) -> None:
+        self.path.write_bytes(LARGE)
+        self.assertTrue(self.download(self.connect()[1]) == LARGE)
+
+    def test_no_more_is_read_than_the_peer_takes(self) -> None:
+        self.path.write_bytes(LARGE)
+        _, transport = self.connect()
+        transport.producer.resumeProducing()
+        self.assertLessEqual(len(transport.value()), 64 * 1024)
+
+    def test_file_is_pulled_by_the_transport(self) -> None:
+        self.assertFalse(self.connect()[1].streaming)
+
+    def test_each_connection_is_sent_the_whole_file(self) -> None:
+        transports = [self.connect()[1], self.connect()[1]]
+        self.assertEqual(
+            [b"so much depends upon\n"] * 2, [self.download(each) for each in transports]
+        )
+
+    def test_replaced_file_is_sent_to_those_who_connect_later(self) -> None:
+        self.download(self.connect()[1])
+        self.path.write_bytes(b"a red wheel\nbarrow\n")
+        self.assertEqual(b"a red wheel\nbarrow\n", self.download(self.connect()[1]))
+
+    def test_replaced_file_is_still_sent_to_those_who_are_connected(self) -> None:
+        _, transport = self.connect()
+        other = self.path.with_name("other")
+        other.write_bytes(b"a red wheel\nbarrow\n")
+        other.replace(self.path)
+        self.assertEqual(b"so much depends upon\n", self.download(transport))
+
+    def test_what_the_peer_sends_is_dropped(self) -> None:
+        protocol, transport = self.connect()
+        protocol.dataReceived(b"GET / HTTP/1.0\r\n\r\n")
+        self.assertEqual(b"so much depends upon\n", self.download(transport))
+
+    def test_peer_that_half_closes_is_sent_the_whole_file(self) -> None:
+        self.path.write_bytes(LARGE)
+        protocol, transport = self.connect()
+        transport.producer.resumeProducing()
+        protocol.readConnectionLost()
+        self.assertTrue(self.download(transport) == LARGE)
+
+    def test_peer_that_takes_no_more_is_closed(self) -> None:
+        protocol, transport = self.connect()
+        protocol.writeConnectionLost()
+        self.assertTrue(transport.disconnecting)
+
+    def test_end_of_the_connection_is_told_to_the_factory(self) -> None:
+        protocol, transport = self.connect()
+        self.download(transport)
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(set(), self.factory.connections)
+
+
+class VanishedFileTests(PoetryTestCase):
+    """A file that is gone after the start."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path.unlink()
+
+    def test_connection_is_closed_with_nothing_sent(self) -> None:
+        self.assertEqual(b"", self.download(self.connect()[1]))
+
+    def test_one_line_is_logged(self) -> None:
+        with capturedLogs() as logged:
+            self.connect()
+        self.assertEqual(
+            [(LogLevel.error, self.path, "No such file or directory")],
+            [(event["log_level"], event["path"], event["reason"]) for event in logged],
+        )
+
+    def test_no_traceback_is_logged(self) -> None:
+        self.connect()
+        self.assertEqual([], self.flushLoggedErrors())
+
+    def test_end_of_the_connection_makes_room(self) -> None:
+        self.leave(*self.connect())
+        self.assertEqual(set(), self.factory.connections)
+
+    def test_file_that_is_back_is_sent_to_those_who_connect_later(self) -> None:
+        self.connect()
+        self.path.write_bytes(b"back")
+        self.assertEqual(b"back", self.download(self.connect()[1]))
+
+
+@unittest.skipUnless(DESCRIPTORS.exists(), "open files are counted in /proc")
+class OpenFilesTests(PoetryTestCase):
+    """No file stays open after its connection."""
+
+    def open_files(self) -> int:
+        """Return how often the poem is open in this process."""
+        return sum(_link(descriptor) == str(self.path) for descriptor in os.listdir(DESCRIPTORS))
+
+    def test_file_is_open_while_it_is_sent(self) -> None:
+        self.connect()
+        self.assertEqual(1, self.open_files())
+
+    def test_file_is_closed_when_the_peer_leaves_midway(self) -> None:
+        self.path.write_bytes(LARGE)
+        protocol, transport = self.connect()
+        transport.producer.resumeProducing()
+        self.leave(protocol, transport)
+        self.assertEqual(0, self.open_files())
+
+    def test_peer_that_leaves_midway_is_no_logged_error(self) -> None:
+        self.path.write_bytes(LARGE)
+        protocol, transport = self.connect()
+        transport.producer.resumeProducing()
+        self.leave(protocol, transport)
+        self.assertEqual([], self.flushLoggedErrors())
+
+    def test_file_is_closed_when_it_was_sent(self) -> None:
+        protocol, transport = self.connect()
+        self.download(transport)
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(0, self.open_files())
+
+
+def _link(descriptor: str) -> str:
+    try:
+        return os.readlink(DESCRIPTORS / descriptor)
+    except OSError:  # the one with which the folder was listed
+        return ""
+
+
+class PoetryServiceTests(PoetryTestCase):
+    """The service of several endpoints."""
+
+    def test_it_is_a_service(self) -> None:
+        service = poetry_service(self.path, ["tcp:1"], MemoryReactorClock())
+        self.assertTrue(verifyObject(IService, service))
+
+    def test_limit_counts_over_all_endpoints(self) -> None:
+        memory = MemoryReactorClock()
+        poetry_service(self.path, ["tcp:1", "tcp:2"], memory, max_connections=1).startService()
+        first, second = (server[1] for server in memory.tcpServers)
+        first.buildProtocol(PEER)
+        self.assertIsNone(second.buildProtocol(PEER))
+
+
+class Download(Protocol):
+    """Half-closes at once; `received` fires with all that came."""
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.received: Deferred[bytes] = Deferred()
+        self._parts: list[bytes] = []
+
+    def connectionMade(self) -> None:
+        self.transport.loseWriteConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._parts.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if reason.check(ConnectionDone):
+            self.received.callback(b"".join(self._parts))
+        else:
+            self.received.errback(reason)
+
+
+class SocketTests(TestCase):
+    """Real sockets on the loopback."""
+
+    timeout = 30
+
+    async def test_half_closed_download_is_byte_identical(self) -> None:
+        path = Path(self.enterContext(TemporaryDirectory()), "poem.txt")
+        path.write_bytes(LARGE * 4)
+        port: Any = reactor.listenTCP(0, PoetryFactory(path), interface="127.0.0.1")  # type: ignore[arg-type]
+        self.addCleanup(port.stopListening)
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        download = await connectProtocol(endpoint, Download())
+        self.assertTrue(await download.received == LARGE * 4)

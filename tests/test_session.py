@@ -1,0 +1,179 @@
+"""`netdemo.amqp.session`: opening, refusals, and every way to end."""
+
+from __future__ import annotations
+
+from pika import spec
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IProtocol
+from twisted.trial.unittest import TestCase
+from zope.interface.verify import verifyObject
+
+from netdemo.amqp.interfaces import ISession
+from netdemo.amqp.session import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT
+from netdemo.errors import (
+    ChannelLost,
+    ConnectionClosed,
+    ConnectionClosedByUs,
+    HandshakeTimeout,
+)
+from tests.peer import SERVER_PROPERTIES, Peer
+
+REFUSAL = "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN."
+
+
+class OpeningTests(TestCase):
+    """From TCP to an open AMQP connection."""
+
+    def test_provides_its_interfaces(self) -> None:
+        peer = Peer()
+        verifyObject(ISession, peer.session)
+        verifyObject(IProtocol, peer.session)
+
+    def test_opened_fires_with_the_session(self) -> None:
+        peer = Peer().shake_hands()
+        self.assertIs(self.successResultOf(peer.session.opened), peer.session)
+
+    def test_refused_login_fails_in_the_brokers_words(self) -> None:
+        peer = Peer().connect()
+        peer.send(spec.Connection.Start(server_properties=SERVER_PROPERTIES))
+        peer.send(spec.Connection.Close(403, REFUSAL, 0, 0))
+        peer.wire.end()
+        error = self.failureResultOf(peer.session.opened, ConnectionClosed).value
+        self.assertEqual(error.reply_text, REFUSAL)
+        self.assertEqual(error.reply_code, 403)
+        self.assertEqual(str(error), f"{REFUSAL} (403)")
+
+    def test_unknown_virtual_host_fails_in_the_brokers_words(self) -> None:
+        peer = Peer().connect()
+        peer.send(spec.Connection.Start(server_properties=SERVER_PROPERTIES))
+        peer.send(spec.Connection.Tune(channel_max=0, frame_max=0, heartbeat=0))
+        peer.send(spec.Connection.Close(530, "NOT_ALLOWED - vhost x not found", 10, 40))
+        peer.wire.end()
+        error = self.failureResultOf(peer.session.opened, ConnectionClosed).value
+        self.assertEqual(error.reply_text, "NOT_ALLOWED - vhost x not found")
+
+    def test_mechanism_that_is_not_offered_is_named(self) -> None:
+        peer = Peer().connect()
+        peer.send(spec.Connection.Start(server_properties={}, mechanisms="EXTERNAL"))
+        peer.wire.end()
+        error = self.failureResultOf(peer.session.opened, ConnectionClosed).value
+        self.assertIn("PLAIN", str(error))
+
+    def test_connection_lost_meanwhile_fails(self) -> None:
+        peer = Peer().connect()
+        peer.wire.end(ConnectionLost())
+        self.failureResultOf(peer.session.opened, ConnectionClosed)
+
+    def test_peer_that_says_nothing_is_aborted_in_time(self) -> None:
+        peer = Peer().connect()
+        peer.clock.advance(HANDSHAKE_TIMEOUT)
+        self.failureResultOf(peer.session.opened, HandshakeTimeout)
+        self.assertFalse(peer.wire.connected)
+        self.assertEqual(peer.clock.getDelayedCalls(), [])
+
+    def test_peer_of_another_protocol_is_refused(self) -> None:
+        peer = Peer().connect()
+        peer.session.dataReceived(b"AMQP\x00\x01\x00\x00")
+        error = self.failureResultOf(peer.session.opened, ConnectionClosed).value
+        self.assertIn("it speaks AMQP 1-0-0, not 0-9-1", str(error))
+        self.assertFalse(peer.wire.connected)
+
+    def test_unknown_method_is_refused(self) -> None:
+        peer = Peer().connect()
+        peer.session.dataReceived(b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\xff\xce")
+        error = self.failureResultOf(peer.session.opened, ConnectionClosed).value
+        self.assertIn("a frame that can't be decoded", str(error))
+        self.assertFalse(peer.wire.connected)
+
+    def test_frame_without_a_bound_is_refused(self) -> None:
+        peer = Peer().connect()
+        peer.session.dataReceived(b"HTTP/1.1 400 Bad Request" + bytes(131072))
+        error = self.failureResultOf(peer.session.opened, ConnectionClosed).value
+        self.assertIn("a frame of more than 131072 bytes", str(error))
+        self.assertFalse(peer.wire.connected)
+
+    def test_cancelling_aborts_and_leaves_nothing(self) -> None:
+        peer = Peer().connect()
+        peer.session.opened.addErrback(lambda _: None)
+        peer.session.opened.cancel()
+        self.assertFalse(peer.wire.connected)
+        self.assertEqual(peer.clock.getDelayedCalls(), [])
+
+
+class EndingTests(TestCase):
+    """The ways in which an open session ends."""
+
+    def setUp(self) -> None:
+        self.peer = Peer().shake_hands()
+        self.session = self.peer.session
+
+    def test_lost_connection_is_the_reason(self) -> None:
+        self.peer.wire.end(ConnectionLost("gone"))
+        reason = self.successResultOf(self.session.closed)
+        self.assertIn("non-clean", str(reason))
+
+    def test_close_without_a_word_says_so(self) -> None:
+        self.peer.wire.end(ConnectionDone())
+        reason = self.successResultOf(self.session.closed)
+        self.assertIn("without a word", str(reason))
+
+    def test_close_by_the_broker_is_in_its_words(self) -> None:
+        self.peer.send(spec.Connection.Close(320, "CONNECTION_FORCED - shutdown", 0, 0))
+        self.peer.wire.end()
+        reason = self.successResultOf(self.session.closed)
+        self.assertEqual(
+            (reason.reply_code, reason.reply_text), (320, "CONNECTION_FORCED - shutdown")
+        )
+
+    def test_close_is_polite(self) -> None:
+        closing = self.session.close()
+        self.peer.expect(spec.Connection.Close)
+        self.assertNoResult(closing)
+        self.peer.send(spec.Connection.CloseOk())
+        self.peer.wire.end()
+        self.successResultOf(closing)
+        self.assertIsInstance(self.successResultOf(self.session.closed), ConnectionClosedByUs)
+        self.assertEqual(self.peer.clock.getDelayedCalls(), [])
+
+    def test_close_aborts_when_the_broker_does_not_answer(self) -> None:
+        closing = self.session.close()
+        self.peer.clock.advance(CLOSE_TIMEOUT)
+        self.successResultOf(closing)
+        self.assertFalse(self.peer.wire.connected)
+
+    def test_close_twice_fires_twice(self) -> None:
+        closing = [self.session.close(), self.session.close()]
+        self.peer.wire.end()
+        for each in closing:
+            self.successResultOf(each)
+
+    def test_close_of_an_ended_session_fires_at_once(self) -> None:
+        self.peer.wire.end()
+        self.successResultOf(self.session.close())
+
+    def test_broker_that_closes_and_takes_nothing_more_is_aborted(self) -> None:
+        self.peer.send(spec.Connection.Close(320, "CONNECTION_FORCED", 0, 0))
+        self.assertTrue(self.peer.wire.connected)  # what is unwritten could still be wanted
+        self.peer.clock.advance(CLOSE_TIMEOUT)
+        self.assertFalse(self.peer.wire.connected)
+        self.assertEqual(self.successResultOf(self.session.closed).reply_code, 320)
+
+    def test_channel_cannot_be_opened_any_more(self) -> None:
+        self.peer.wire.end(ConnectionLost())
+        error = self.failureResultOf(self.session.open_channel(), ChannelLost).value
+        self.assertIn("non-clean", str(error))
+
+
+class HeartbeatTests(TestCase):
+    """A half-open connection is noticed."""
+
+    def test_silent_broker_is_given_up(self) -> None:
+        peer = Peer().connect()
+        peer.send(spec.Connection.Start(server_properties=SERVER_PROPERTIES))
+        peer.send(spec.Connection.Tune(channel_max=2047, frame_max=131072, heartbeat=10))
+        peer.send(spec.Connection.OpenOk())
+        for _ in range(30 + int(CLOSE_TIMEOUT)):
+            peer.clock.advance(1)
+        self.assertFalse(peer.wire.connected)
+        self.assertIn("heartbeat", str(self.successResultOf(peer.session.closed)).lower())
+        self.assertEqual(peer.clock.getDelayedCalls(), [])
