@@ -24,7 +24,7 @@ class Process:
     """A running program whose output, both streams together, is read line by line."""
 
     def __init__(
-        self, *command: str | Path, cwd: str, environment: Mapping[str, str] | None = None
+        self, *command: str | Path, cwd: Path, environment: Mapping[str, str] | None = None
     ) -> None:
         self.lines: list[str] = []
         self._new: queue.Queue[str | None] = queue.Queue()

@@ -11,6 +11,7 @@ from typing import IO
 from unittest import SkipTest
 
 from netdemo.amqp.message import new_message_id
+from tests.folders import temporary_folder
 from tests.processes import PATIENCE, PROGRAMS, Process
 from tests.rabbitmq import RabbitMQNode, RabbitMQTestCase, free_ports
 
@@ -25,8 +26,7 @@ class BridgeTestCase(RabbitMQTestCase):
         super().setUp()
         self.queue = f"/queue/{new_message_id()}"
         self.push_port, self.pull_port = free_ports(2)
-        self.cwd = self.mktemp()
-        os.mkdir(self.cwd)
+        self.cwd = temporary_folder(self)
 
     def bridge(self, *options: str, url: str | None = None) -> Process:
         """Start a bridge with one push and one pull route."""
@@ -72,8 +72,8 @@ class RealLogTests(BridgeTestCase):
 
     def nc(self, data: bytes) -> subprocess.Popen[bytes]:
         """Pipe `data` into the push route; the process ends when the bridge closes."""
-        Path(self.cwd, "input").write_bytes(data)
-        with Path(self.cwd, "input").open("rb") as file:
+        (self.cwd / "input").write_bytes(data)
+        with (self.cwd / "input").open("rb") as file:
             process = subprocess.Popen(["nc", "-N", "127.0.0.1", str(self.push_port)], stdin=file)
         self.addCleanup(process.wait, PATIENCE)
         return process
@@ -172,7 +172,7 @@ class StoppingTests(BridgeTestCase):
         self.assertEqual(pull.readline(), b"0\n")
         self.assertEqual(bridge.terminate(), -signal.SIGTERM)
         self.assertNotIn("Traceback", "".join(bridge.lines))
-        self.assertEqual(list(Path(self.cwd).glob("*.pid")), [])
+        self.assertEqual(list(self.cwd.glob("*.pid")), [])
         rest = pull.read().splitlines()
         again = self.bridge()
         left = self.pull()

@@ -1,0 +1,111 @@
+"""The README is true: its shell blocks and its programs are run as they are printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.application.service import IServiceCollection
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import TestCase
+
+from netdemo.amqp import AMQPClient
+from tests.folders import temporary_folder
+from tests.rabbitmq import RabbitMQTestCase
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+TIMEOUT = 300.0
+
+
+def blocks(language: str) -> list[str]:
+    """Return the blocks of the README in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.rabbitmq
+class MainJobTests(RabbitMQTestCase):
+    """The first command, in a copy of the tree, against the tests' own RabbitMQ.
+
+    Programs that change the machine, to install packages and to start its own RabbitMQ, are
+    stood in for by some that do nothing: the tests have done their part.
+    """
+
+    timeout = TIMEOUT
+
+    def test_works_as_printed(self) -> None:
+        tree = temporary_folder(self) / "netdemo"
+        ignored = shutil.ignore_patterns(".git", ".venv", "_trial_temp*", "*_cache", ".hypothesis")
+        shutil.copytree(ROOT, tree, ignore=ignored)
+        nothing = temporary_folder(self)
+        for name in ("apt-get", "service", "sudo"):
+            (nothing / name).write_text("#!/bin/sh\n")
+            (nothing / name).chmod(0o755)
+        done = subprocess.run(
+            ["sh", "-c", blocks("sh")[0]],
+            cwd=tree,
+            env={
+                **os.environ,
+                "PATH": f"{nothing}:{os.environ['PATH']}",
+                "NETDEMO_BROKER": self.node.url,
+            },
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("lines went through RabbitMQ and came back", done.stdout)
+
+
+class TestCommandTests(TestCase):
+    """The second command."""
+
+    def test_is_what_the_checks_run(self) -> None:
+        shown = subprocess.run(
+            ["sh", ROOT / ".ci" / "readme", "tests"], capture_output=True, text=True, check=True
+        )
+        self.assertEqual(shown.stdout, blocks("sh")[1])
+        self.assertIn(".venv/bin/pytest", shown.stdout)
+        self.assertIn("sh .ci/readme tests", (ROOT / ".ci" / "run").read_text())
+
+    def test_there_is_no_other_shell_block(self) -> None:
+        self.assertEqual(len(blocks("sh")), 2)
+
+
+class ServiceProgramTests(TestCase):
+    """The program that embeds a service."""
+
+    def test_builds_an_application(self) -> None:
+        names: dict[str, Any] = {}
+        exec(blocks("python")[0], names)
+        (service,) = IServiceCollection(names["application"])
+        (listening,) = service
+        self.assertEqual(listening.name, "tcp:1234:interface=127.0.0.1")
+
+
+@pytest.mark.rabbitmq
+class ClientProgramTests(RabbitMQTestCase):
+    """The program that publishes and consumes."""
+
+    async def test_prints_what_it_publishes(self) -> None:
+        printed: Deferred[bytes] = Deferred()
+        clients: list[AMQPClient] = []
+
+        def remembered(urls: list[str], reactor: Any) -> AMQPClient:
+            self.assertEqual(urls, ["amqp://guest:guest@127.0.0.1:5672/"])
+            clients.append(AMQPClient([self.node.url], reactor))
+            return clients[0]
+
+        program = blocks("python")[1].replace("AMQPClient(", "remembered(")
+        names: dict[str, Any] = {"remembered": remembered, "print": printed.callback}
+        exec(program, names)
+        await names["work"](reactor)
+        self.assertEqual(await printed, b"do it")
+        await clients[0].stopService()
