@@ -252,6 +252,20 @@ class TooLongTests(PushTestCase):
         self.client.readConnectionLost()
         self.assertTrue(self.wire.disconnecting)
 
+    def test_client_that_half_closed_meanwhile_gets_every_answer(self) -> None:
+        self.client.dataReceived(b"a\n" + b"x" * 20)
+        self.client.readConnectionLost()
+        self.assertFalse(self.wire.disconnecting)
+        self.broker.ack(1)
+        self.assertTrue(self.wire.value().startswith(b"OK\nERR too-long "))
+        self.assertTrue(self.wire.disconnecting)
+
+    def test_last_line_without_its_end_may_be_too_long_too(self) -> None:
+        self.client.dataReceived(b"x" * 11)
+        self.client.readConnectionLost()
+        self.assertTrue(self.wire.value().startswith(b"ERR too-long "))
+        self.assertTrue(self.wire.disconnecting)
+
     def test_client_that_goes_on_is_aborted_in_time(self) -> None:
         self.client.dataReceived(b"x" * 20)
         self.clock.advance(LINGER)

@@ -72,6 +72,7 @@ class PushProtocol(Protocol):
         self._answers: deque[_Answer] = deque()
         self._ended = False
         self._refused = False
+        self._closing = False
 
     def connectionMade(self) -> None:
         self._records = LineFraming(
@@ -87,11 +88,10 @@ class PushProtocol(Protocol):
 
     def readConnectionLost(self) -> None:
         """Finish what the client has sent before it half-closed; it waits for its answers."""
-        if self._refused:
-            self.transport.loseConnection()
-        elif not self._ended:
+        if not self._ended:
             self._ended = True
-            self._records.finish()
+            if not self._refused:
+                self._records.finish()
             self._close_when_done()
 
     def writeConnectionLost(self) -> None:
@@ -176,21 +176,21 @@ class PushProtocol(Protocol):
                 self.transport.write(self._records.encode(record))
 
     def _close_when_done(self) -> None:
-        if self._under_way or not self.connected:
+        if self._under_way or not self.connected or not (self._ended or self._refused):
             return
-        if self._refused:
-            self._close_after_refusal()
-        elif self._ended:
+        if not self._closing:
+            self._closing = True
             self.transport.unregisterProducer()
+        if self._ended or ISSLTransport.providedBy(self.transport):  # TLS has no half-close
             self.transport.loseConnection()
+        elif self._lingering is None:
+            self._linger()
 
-    def _close_after_refusal(self) -> None:
-        self.transport.unregisterProducer()
-        if ISSLTransport.providedBy(self.transport):  # it has no half-close
-            self.transport.loseConnection()
-            return
-        # Closing with bytes unread would reset the connection, and the answer could be lost with
-        # it: say that nothing more comes, and read on until the client has seen it.
+    def _linger(self) -> None:
+        """Say that nothing more comes, and read on until the client has seen it.
+
+        Closing with bytes unread would reset the connection, and the answer be lost with it.
+        """
         self.transport.resumeProducing()
         self.transport.loseWriteConnection()
         self._lingering = self.factory.clock.callLater(LINGER, self.transport.abortConnection)
