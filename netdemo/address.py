@@ -46,7 +46,7 @@ class ExchangeDestination:
     routing_key: str
 
     def __str__(self) -> str:
-        if self.name == TOPIC_EXCHANGE:
+        if self.name == TOPIC_EXCHANGE and self.routing_key:
             return f"/topic/{_quote(self.routing_key)}"
         return f"/exchange/{_quote(self.name)}/{_quote(self.routing_key)}"
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.application import strports
 from twisted.application.service import MultiService, Service
+from twisted.internet.defer import succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
@@ -14,7 +15,7 @@ from twisted.logger import Logger
 from netdemo.errors import StartupError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
@@ -29,29 +30,35 @@ class ListeningService(Service):
 
     def __init__(self, endpoint: str, factory: IProtocolFactory, reactor: Any) -> None:
         self.endpoint = endpoint
-        self._port = strports.service(endpoint, factory, reactor)
+        self._factory = factory
+        self._reactor = reactor
+        self._port: Service | None = None
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
-        self._listen(self._port.privilegedStartService)
+        self._listen()
 
     def startService(self) -> None:
+        if self._port is None:
+            self._listen()
         super().startService()
-        self._listen(self._port.startService)
 
-    def _listen(self, start: Callable[[], None]) -> None:
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        port, self._port = self._port, None
+        stopping: Deferred[None] = succeed(None) if port is None else port.stopService()
+        return stopping
+
+    def _listen(self) -> None:
+        port = strports.service(self.endpoint, self._factory, self._reactor)
         try:
-            start()
+            port.startService()
         except CannotListenError as error:
             reason = getattr(error.socketError, "strerror", None) or error.socketError
             raise StartupError(f"cannot listen on {self.endpoint}: {reason}") from error
         except (OSError, OverflowError) as error:  # a socket's lock file; a port beyond 65535
             raise StartupError(f"cannot listen on {self.endpoint}: {error}") from error
-
-    def stopService(self) -> Deferred[None]:
-        super().stopService()
-        stopping: Deferred[None] = self._port.stopService()
-        return stopping
+        self._port = port
 
 
 def listening_services(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
@@ -22,6 +25,31 @@ if TYPE_CHECKING:
     from netdemo.transport import IStreamTransport
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading, without waiting, as a pipe in its place would have us do.
+
+    :raises OSError: with a `strerror` for people.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "expected a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+class PoemSender(FileSender):
+    """A `FileSender` that fails, and lets go of its consumer, when the file can't be read."""
+
+    def resumeProducing(self) -> None:
+        try:
+            super().resumeProducing()
+        except OSError as error:
+            self.consumer.unregisterProducer()
+            deferred, self.deferred = self.deferred, None
+            if deferred is not None:
+                deferred.errback(error)
+
+
 @implementer(IHalfCloseableProtocol)
 class PoetryProtocol(Protocol):
     """Sends the factory's file as fast as the peer takes it, then closes.
@@ -37,16 +65,24 @@ class PoetryProtocol(Protocol):
 
     def connectionMade(self) -> None:
         try:
-            self._file = self.factory.path.open("rb")
+            self._file = open_regular(self.factory.path)
         except OSError as error:
-            self._log.error(
-                "cannot read {path}: {reason}", path=self.factory.path, reason=error.strerror
-            )
+            self._unreadable(error)
             self.transport.loseConnection()
             return
-        sending = FileSender().beginFileTransfer(self._file, self.transport)
-        # It fails, with a bare Exception, only when the peer leaves, which is no error here.
-        sending.addCallbacks(lambda _: self.transport.loseConnection(), lambda _: None)
+        sending = PoemSender().beginFileTransfer(self._file, self.transport)
+        sending.addCallbacks(lambda _: self.transport.loseConnection(), self._broken_off)
+
+    def _broken_off(self, reason: Failure) -> None:
+        # `FileSender` fails with a bare Exception when the peer leaves, which is no error here.
+        if isinstance(reason.value, OSError):
+            self._unreadable(reason.value)
+            self.transport.abortConnection()
+
+    def _unreadable(self, error: OSError) -> None:
+        self._log.error(
+            "cannot read {path}: {reason}", path=self.factory.path, reason=error.strerror
+        )
 
     def readConnectionLost(self) -> None:
         """Go on sending: the peer has only said that it will say nothing."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 from twisted.application.service import IService, IServiceMaker
 from twisted.plugin import IPlugin, getPlugins
 from twisted.python import usage
@@ -20,7 +23,8 @@ class PluginTests(SynchronousTestCase):
     """Every command is found, says what it is, and makes its service."""
 
     def setUp(self) -> None:
-        self.makers = {
+        self.patch(os, "environ", {})
+        self.makers: dict[str, Any] = {
             maker.tapname: maker for maker in getPlugins(IServiceMaker) if maker.tapname in COMMANDS
         }
 

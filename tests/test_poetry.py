@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import unittest
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from twisted.application.service import IService
@@ -23,6 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from netdemo.poetry import PoetryFactory, PoetryProtocol, poetry_service
+from tests.folders import temporary_folder
 
 PEER = IPv4Address("TCP", "127.0.0.1", 50000)
 DESCRIPTORS = Path("/proc/self/fd")
@@ -33,7 +33,7 @@ class PoetryTestCase(SynchronousTestCase):
     """A test with a poem in a folder of its own."""
 
     def setUp(self) -> None:
-        self.path = Path(self.enterContext(TemporaryDirectory()), "poem.txt").resolve()
+        self.path = temporary_folder(self).resolve() / "poem.txt"
         self.path.write_bytes(b"so much depends upon\n")
         self.factory = PoetryFactory(self.path)
 
@@ -152,10 +152,32 @@ class VanishedFileTests(PoetryTestCase):
         self.leave(*self.connect())
         self.assertEqual(set(), self.factory.connections)
 
+    def test_pipe_in_its_place_is_not_waited_for(self) -> None:
+        os.mkfifo(self.path)
+        self.assertEqual(b"", self.download(self.connect()[1]))
+
     def test_file_that_is_back_is_sent_to_those_who_connect_later(self) -> None:
         self.connect()
         self.path.write_bytes(b"back")
         self.assertEqual(b"back", self.download(self.connect()[1]))
+
+
+@unittest.skipUnless(DESCRIPTORS.exists(), "a file whose reading fails is taken from /proc")
+class UnreadableFileTests(PoetryTestCase):
+    """A file that can be opened and not be read."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path.unlink()
+        self.path.symlink_to("/proc/self/mem")
+
+    def test_connection_is_closed_with_nothing_sent(self) -> None:
+        self.assertEqual(b"", self.download(self.connect()[1]))
+
+    def test_one_line_is_logged(self) -> None:
+        with capturedLogs() as logged:
+            self.download(self.connect()[1])
+        self.assertEqual([LogLevel.error], [event["log_level"] for event in logged])
 
 
 @unittest.skipUnless(DESCRIPTORS.exists(), "open files are counted in /proc")
@@ -241,7 +263,7 @@ class SocketTests(TestCase):
     timeout = 30
 
     async def test_half_closed_download_is_byte_identical(self) -> None:
-        path = Path(self.enterContext(TemporaryDirectory()), "poem.txt")
+        path = temporary_folder(self) / "poem.txt"
         path.write_bytes(LARGE * 4)
         port: Any = reactor.listenTCP(0, PoetryFactory(path), interface="127.0.0.1")  # type: ignore[arg-type]
         self.addCleanup(port.stopListening)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -34,7 +34,7 @@ class SplitRouteTests(SynchronousTestCase):
             (QueueDestination("a@b"), "tcp:7001"), split_route("/queue/a%40b@tcp:7001")
         )
 
-    def test_exchange_with_key(self) -> None:
+    def test_slashes_of_an_exchange_belong_to_the_destination(self) -> None:
         self.assertEqual(
             (ExchangeDestination("logs", "info"), "tcp:1"), split_route("/exchange/logs/info@tcp:1")
         )
@@ -42,6 +42,7 @@ class SplitRouteTests(SynchronousTestCase):
     def test_malformed_endpoint_is_not_looked_into(self) -> None:
         self.assertEqual((HELLO, "nonsense"), split_route("/queue/hello@nonsense"))
 
+    @settings(deadline=None)
     @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60))
     def test_any_destination_in_its_text_form_can_be_routed(self, name: str) -> None:
         destination = QueueDestination(name)
@@ -70,8 +71,8 @@ class SplitRouteTests(SynchronousTestCase):
 class RouteTests(SynchronousTestCase):
     """The text of a route, which names its service."""
 
-    def test_push_route(self) -> None:
+    def test_push_route_names_kind_destination_and_endpoint(self) -> None:
         self.assertEqual("push /queue/hello@tcp:7001", str(PushRoute(HELLO, "tcp:7001")))
 
-    def test_pull_route(self) -> None:
+    def test_pull_route_names_kind_destination_and_endpoint(self) -> None:
         self.assertEqual("pull /queue/hello@tcp:7002", str(PullRoute(HELLO, "tcp:7002")))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 from pika.connection import URLParameters
@@ -44,8 +46,9 @@ class BrokerURL:
         if not separator or scheme.lower() not in ("amqp", "amqps") or not rest:
             raise BrokerURLError(f"bad broker URL {redacted(url)!r}: expected {EXPECTED}")
         try:
+            _check(rest)
             parameters = URLParameters(url)
-        except Exception:  # its own texts may quote parts of the password
+        except Exception:  # the texts may quote parts of the password
             raise BrokerURLError(
                 f"bad broker URL {redacted(url)!r}: expected {EXPECTED}, "
                 "with %40, %2F and so on in the place of special characters"
@@ -85,4 +88,20 @@ def redacted(url: str) -> str:
     if not separator:
         scheme, rest = "", url
     _, at, place = rest.rpartition("@")
-    return f"{scheme}{separator}{'***@' if at else ''}{place.partition('?')[0]}"
+    place = re.split("[?#]", place)[0]
+    if not at and not re.fullmatch(r"(\[[^]]*]|[^:/]*)(:\d*)?(/.*)?", place):
+        place = "***"  # no host and port: it may be a login whose host was forgotten
+    return f"{scheme}{separator}{'***@' if at else ''}{place}"
+
+
+def _check(rest: str) -> None:
+    """Refuse what pika would take for something else, or leave out.
+
+    An unescaped special character in a password, for example, ends the host.
+    """
+    parts = urlsplit(f"//{rest}")
+    if "@" in parts.path + parts.query + parts.fragment or "/" in parts.path[1:] or "#" in rest:
+        raise ValueError("an unescaped @, / or #")
+    unquote(parts.path, errors="strict")
+    if parts.query:
+        parse_qsl(parts.query, strict_parsing=True)

@@ -83,3 +83,6 @@ class ListeningOptions(Options):
 
     def postOptions(self) -> None:
         self["listen"] = self["listen"] or [self.default_endpoint]
+        for endpoint in self["listen"]:
+            if self["listen"].count(endpoint) > 1:
+                raise usage.UsageError(f"the same --listen {endpoint} twice")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from twisted.python import usage
 
-from netdemo.poetry import poetry_service
+from netdemo.poetry import open_regular, poetry_service
 from netdemo.tap.command import command_service
 from netdemo.tap.options import ListeningOptions
 
@@ -35,10 +35,8 @@ class Options(ListeningOptions):
             raise usage.UsageError("no --file: expected the path of the file to stream")
         # twistd changes its directory later, with --rundir or as a daemon.
         self["file"] = Path(self["file"]).absolute()
-        if self["file"].exists() and not self["file"].is_file():
-            raise usage.UsageError(f"bad --file {str(self['file'])!r}: expected a regular file")
         try:
-            self["file"].open("rb").close()
+            open_regular(self["file"]).close()
         except OSError as error:
             raise usage.UsageError(
                 f"cannot read --file {str(self['file'])!r}: {error.strerror}"

@@ -21,7 +21,7 @@ from tests.rabbitmq import RabbitMQTestCase
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-TIMEOUT = 300.0
+TIMEOUT = 300
 
 
 def blocks(language: str) -> list[str]:
