@@ -152,6 +152,11 @@ class Peer:
             data += frame.Body(channel, body).marshal()
         self.session.dataReceived(data)
 
+    def send_header(self, *, channel: int = 1, body_size: int = 0) -> None:
+        """Send the header of a content, and nothing before or after it."""
+        header = frame.Header(channel, body_size, pika.BasicProperties())
+        self.session.dataReceived(header.marshal())
+
     def received(self) -> list[Any]:
         """Return the frames that the client has sent since this was asked last."""
         data, self._unread = self._unread + self.wire.value(), b""

@@ -23,15 +23,14 @@ class Publishing:
         self.peer = Peer().shake_hands()
         self.attach()
 
-    def attach(self) -> IChannel:
+    def attach(self) -> None:
         """Give the publisher a new channel, in confirm mode."""
-        channel = self.peer.open_channel()
+        self.channel: IChannel = self.peer.open_channel()
         self.number = len(self.peer.session._connection._channels)
-        attaching = Deferred.fromCoroutine(self.publisher.attach(channel))
+        attaching = Deferred.fromCoroutine(self.publisher.attach(self.channel))
         self.peer.expect(spec.Confirm.Select)
         self.peer.send(spec.Confirm.SelectOk(), channel=self.number)
         assert attaching.called
-        return channel
 
     def publish(self, body: bytes = b"", key: str = "q") -> Deferred[None]:
         """Publish a message whose body is also its `message_id`."""

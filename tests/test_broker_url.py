@@ -145,6 +145,12 @@ class ErrorTests(SynchronousTestCase):
     def test_port_beyond_65535_is_refused(self) -> None:
         self.refusal("amqp://ann:s3cr3t@mq.example:65536/")
 
+    def test_host_that_is_no_host_name_is_refused(self) -> None:
+        for host in ("foo..bar", "my_rabbit", "h ost", "a" * 64 + ".com"):
+            for scheme in ("amqp", "amqps"):
+                text = self.refusal(f"{scheme}://ann:s3cr3t@{host}/")
+                self.assertIn(f"***@{host}/': its host is not a host name", text)
+
     def test_unknown_scheme_is_refused(self) -> None:
         text = self.refusal("http://ann:s3cr3t@mq.example/")
         self.assertIn("bad broker URL 'http://***@mq.example/': expected amqp://", text)

@@ -2,108 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
+from unittest import mock
 
-from pika import spec
+from pika import BasicProperties, spec
 from twisted.application.service import IService
-from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.error import ConnectionLost, ConnectionRefusedError
-from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import globalLogPublisher
-from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
+from twisted.internet.defer import CancelledError
+from twisted.internet.error import ConnectionLost
 from zope.interface.verify import verifyObject
 
 from netdemo.amqp.client import STOP_TIMEOUT, AMQPClient
-from netdemo.amqp.consumer import Consumer
 from netdemo.amqp.message import Message
 from netdemo.amqp.session import HANDSHAKE_TIMEOUT
-from netdemo.amqp.topology import Exchange, Topology
-from netdemo.errors import (
-    BrokerURLError,
-    ChannelClosed,
-    ConnectionClosed,
-    NotSentError,
-    OutcomeUnknownError,
-)
-from tests.peer import SERVER_PROPERTIES, connected
+from netdemo.errors import BrokerURLError, ConnectionClosed, NotSentError, OutcomeUnknownError
+from tests.clients import REFUSAL, SECRET, ClientTestCase
 
 if TYPE_CHECKING:
-    from twisted.logger import ILogObserver
+    from twisted.internet.defer import Deferred
+    from twisted.internet.endpoints import TCP4ClientEndpoint
 
-    from netdemo.amqp.broker_url import BrokerURL
-    from tests.peer import Peer
-
-SECRET = "s3cret"
-REFUSAL = "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN."
-
-
-def memory_endpoint(url: BrokerURL, reactor: Any) -> TCP4ClientEndpoint:
-    """Connect without looking up a name."""
-    return TCP4ClientEndpoint(reactor, url.parameters.host, url.parameters.port)
-
-
-class ClientTestCase(TestCase):
-    """A client whose delays are 1 s, 2 s, 3 s ... on a reactor in memory."""
-
-    urls: tuple[str, ...] = (f"amqp://user:{SECRET}@one:1/",)
-
-    def setUp(self) -> None:
-        self.reactor = MemoryReactorClock()
-        self.client = AMQPClient(
-            self.urls,
-            self.reactor,
-            retry_policy=lambda failures: 1.0 + failures,
-            endpoint=memory_endpoint,
-        )
-        self.logged: list[str] = []
-        observer = cast("ILogObserver", self._log)
-        globalLogPublisher.addObserver(observer)
-        self.addCleanup(globalLogPublisher.removeObserver, observer)
-        self.addCleanup(self.no_timer_is_left)
-
-    def _log(self, event: Any) -> None:
-        if event["log_namespace"].startswith("netdemo"):
-            self.logged.append(event["log_format"].format(**event))
-
-    def no_timer_is_left(self) -> None:
-        """Stop the client, whatever state it is in; no DelayedCall may be left."""
-        if self.client.running:
-            stopping = self.client.stopService()
-            self.reactor.advance(STOP_TIMEOUT)
-            self.reactor.advance(STOP_TIMEOUT)
-            self.successResultOf(stopping)
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-    def attempt(self) -> Any:
-        """Return host, port and factory of the latest attempt to connect."""
-        return self.reactor.tcpClients[-1]
-
-    def refuse(self) -> None:
-        """Refuse the latest attempt."""
-        _, _, factory, *_ = self.attempt()
-        factory.clientConnectionFailed(None, Failure(ConnectionRefusedError(111, "refused")))
-
-    def connect(self) -> Peer:
-        """Let TCP be connected; return the broker's end."""
-        return connected(self.reactor)
-
-    def accept(self) -> Peer:
-        """Let the client in, and agree to what its publishers and consumers ask first."""
-        peer = self.connect().let_in()
-        self.asked = peer.agree()
-        return peer
-
-    def consumes(self) -> list[str]:
-        """Return the queues that were consumed from when the client was let in last."""
-        return [each.queue for each in self.asked if isinstance(each, spec.Basic.Consume)]
-
-    def refuse_login(self, peer: Peer) -> None:
-        """Refuse the login as RabbitMQ does."""
-        peer.send(spec.Connection.Start(server_properties=SERVER_PROPERTIES))
-        peer.received()
-        peer.send(spec.Connection.Close(403, REFUSAL, 0, 0))
-        peer.wire.end()
+    from netdemo.amqp.message import Delivery
 
 
 class ConnectingTests(ClientTestCase):
@@ -202,6 +120,37 @@ class BackOffTests(ClientTestCase):
         self.accept()
         self.successResultOf(patient)
 
+    def test_waiter_may_cancel_another_on_a_failure(self) -> None:
+        self.client.startService()
+        first, second = self.client.when_ready(1), self.client.when_ready(1)
+        first.addErrback(lambda _: second.cancel())
+        self.refuse()
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
+        self.reactor.advance(2)
+        self.assertEqual(len(self.reactor.tcpClients), 2)
+
+    def test_waiter_may_cancel_another_when_it_is_ready(self) -> None:
+        self.client.startService()
+        first, second = self.client.when_ready(), self.client.when_ready()
+        first.addCallback(lambda _: second.cancel())
+        self.accept().wire.end(ConnectionLost())
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
+        self.reactor.advance(1)
+        self.assertEqual(len(self.reactor.tcpClients), 2)
+
+    def test_unexpected_error_is_logged_with_its_traceback_and_counts(self) -> None:
+        def broken(*_: object) -> TCP4ClientEndpoint:
+            raise RuntimeError("broken")
+
+        self.client._endpoint = broken
+        self.client.startService()
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(self.logged[-1], "amqp://one:1/: broken; next attempt in 2.0 s")
+        self.reactor.advance(2)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
 
 class SeveralBrokersTests(ClientTestCase):
     """Brokers are tried in turn."""
@@ -218,90 +167,6 @@ class SeveralBrokersTests(ClientTestCase):
         self.assertEqual(self.attempt()[:2], ("one", 1))
 
 
-class RestoringTests(ClientTestCase):
-    """Publishers and consumers get a channel on each connection."""
-
-    def test_published_before_there_is_a_connection_is_sent_on_the_first(self) -> None:
-        done = self.client.publish(Message(b"x"), "", "q")
-        self.client.startService()
-        peer = self.accept()
-        self.assertIsInstance(self.asked[-1], spec.Basic.Publish)
-        self.assertNoResult(done)
-        peer.send(spec.Basic.Ack(1), channel=1)
-        self.successResultOf(done)
-
-    def test_unconfirmed_is_published_again_on_the_next_connection(self) -> None:
-        self.client.startService()
-        first = self.accept()
-        done = self.client.publish(Message(b"x"), "", "q")
-        first.wire.end(ConnectionLost())
-        self.reactor.advance(1)
-        second = self.accept()
-        self.assertIsInstance(self.asked[-1], spec.Basic.Publish)
-        second.send(spec.Basic.Ack(1), channel=1)
-        self.successResultOf(done)
-
-    def test_consumer_is_restored_on_the_next_connection(self) -> None:
-        self.client.startService()
-        consuming = self.client.consume("q", lambda _: None)
-        for _ in range(2):
-            peer = self.accept()
-            self.assertEqual(self.consumes(), ["q"])
-            peer.wire.end(ConnectionLost())
-            self.reactor.advance(1)
-        self.assertIsInstance(self.successResultOf(consuming), Consumer)
-
-    def test_channel_closed_for_an_error_is_opened_again_alone_after_a_delay(self) -> None:
-        self.client.startService()
-        peer = self.accept()
-        bad = self.client.publish(Message(b"x"), "nope", "")
-        peer.received()
-        peer.send(spec.Channel.Close(404, "NOT_FOUND - no exchange 'nope'", 60, 40), channel=1)
-        self.failureResultOf(bad, NotSentError)
-        peer.expect(spec.Channel.CloseOk)
-        self.assertEqual(self.client.state, "ready")
-        self.reactor.advance(1)
-        peer.expect(spec.Channel.Open)
-        self.assertIn("NOT_FOUND - no exchange 'nope' (404)", self.logged[-1])
-
-    def test_removed_consumer_has_its_channel_closed_and_no_other(self) -> None:
-        self.client.startService()
-        peer = self.accept()
-        consumer = Consumer("q", lambda _: None)
-        self.client.add(consumer)
-        peer.agree()
-        self.client.remove(consumer)
-        self.assertIn(spec.Channel.Close, [type(each) for each in peer.agree()])
-        peer.wire.end(ConnectionLost())
-        self.reactor.advance(1)
-        self.accept()
-        self.assertEqual(self.consumes(), [])
-
-    def test_declare_fires_when_it_is_declared_and_its_channel_closed(self) -> None:
-        self.client.startService()
-        peer = self.accept()
-        declaring = self.client.declare(Topology(exchanges=(Exchange("e"),)))
-        asked = [type(each) for each in peer.agree()]
-        self.successResultOf(declaring)
-        self.assertEqual(asked, [spec.Channel.Open, spec.Exchange.Declare, spec.Channel.Close])
-
-    def test_declare_waits_for_a_connection(self) -> None:
-        declaring = self.client.declare(Topology(exchanges=(Exchange("e"),)))
-        self.client.startService()
-        self.assertNoResult(declaring)
-        self.accept()
-        self.successResultOf(declaring)
-
-    def test_declare_fails_in_the_brokers_words(self) -> None:
-        self.client.startService()
-        peer = self.accept()
-        declaring = self.client.declare(Topology(exchanges=(Exchange("e"),)))
-        peer.expect(spec.Channel.Open)
-        peer.send(spec.Channel.OpenOk(), channel=2)
-        peer.send(spec.Channel.Close(406, "PRECONDITION_FAILED - other type", 40, 10), channel=2)
-        self.assertEqual(self.failureResultOf(declaring, ChannelClosed).value.reply_code, 406)
-
-
 class StoppingTests(ClientTestCase):
     """`stopService` finishes what is in hand, within its time."""
 
@@ -311,6 +176,15 @@ class StoppingTests(ClientTestCase):
         self.successResultOf(self.client.stopService())
         self.assertFalse(peer.wire.connected)
         self.assertEqual(self.client.state, "stopped")
+
+    def test_stopped_while_connecting_waits_for_the_end_of_the_attempt(self) -> None:
+        self.client.startService()
+        peer = self.connect()
+        with mock.patch.object(peer.wire, "abortConnection"):  # which takes its time
+            stopping = self.client.stopService()
+        self.assertNoResult(stopping)
+        peer.wire.end()
+        self.successResultOf(stopping)
 
     def test_stopped_while_waiting_tries_no_more(self) -> None:
         self.client.startService()
@@ -351,9 +225,85 @@ class StoppingTests(ClientTestCase):
         done = self.client.publish(Message(b"x"), "", "q")
         stopping = self.client.stopService()
         self.reactor.advance(STOP_TIMEOUT)
+        self.assertNoResult(done)
+        peer.agree()
         self.failureResultOf(done, OutcomeUnknownError)
-        peer.wire.end()
         self.successResultOf(stopping)
+
+    def test_what_is_in_hand_at_the_end_goes_back_to_its_queue(self) -> None:
+        self.client.startService()
+        peer = self.accept()
+
+        def forward(delivery: Delivery) -> Deferred[None]:
+            return self.client.publish(delivery.message, "", "out")
+
+        self.client.consume("q", forward)
+        tag = next(each.consumer_tag for each in peer.agree() if hasattr(each, "consumer_tag"))
+        redelivered = spec.Basic.Deliver(tag, 1, True, "", "q")
+        peer.send_content(redelivered, BasicProperties(message_id="m"), b"body", channel=2)
+        stopping = self.client.stopService()
+        peer.agree()
+        self.reactor.advance(STOP_TIMEOUT)
+        answers = [type(each) for each in peer.agree()]
+        self.successResultOf(stopping)
+        self.assertIn(spec.Connection.Close, answers)
+        self.assertFalse({spec.Basic.Nack, spec.Basic.Ack} & set(answers))
+        self.flushLoggedErrors(OutcomeUnknownError)
+
+    def test_cancelled_publish_is_not_waited_for(self) -> None:
+        self.client.startService()
+        done = self.client.publish(Message(b"x"), "", "q")
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.successResultOf(self.client.stopService())
+
+    def test_never_started_it_stops_at_once(self) -> None:
+        done = self.client.publish(Message(b"x"), "", "q")
+        self.successResultOf(self.client.stopService())
+        self.failureResultOf(done, NotSentError)
+
+    def test_stopped_again_while_it_stops_fires_with_the_first(self) -> None:
+        self.client.startService()
+        peer = self.accept()
+        stopping = [self.client.stopService(), self.client.stopService()]
+        self.assertNoResult(stopping[1])
+        peer.agree()
+        for each in stopping:
+            self.successResultOf(each)
+        self.successResultOf(self.client.stopService())
+
+    def test_goes_on_when_its_deferred_is_cancelled(self) -> None:
+        self.client.startService()
+        peer = self.accept()
+        stopping = self.client.stopService()
+        stopping.cancel()
+        self.failureResultOf(stopping, CancelledError)
+        peer.agree()
+        self.assertFalse(peer.wire.connected)
+        self.assertEqual(self.client.state, "stopped")
+
+    def test_started_while_it_stops_connects_again_after_that(self) -> None:
+        self.client.startService()
+        peer = self.accept()
+        stopping = self.client.stopService()
+        self.client.startService()
+        self.assertEqual(len(self.reactor.tcpClients), 1)
+        peer.agree()
+        self.successResultOf(stopping)
+        self.assertEqual(len(self.reactor.tcpClients), 2)
+        self.accept()
+        self.successResultOf(self.client.when_ready())
+
+    def test_published_after_it_was_started_again_waits_for_the_connection(self) -> None:
+        self.client.startService()
+        self.successResultOf(self.client.stopService())
+        self.failureResultOf(self.client.publish(Message(b"x"), "", "q"), NotSentError)
+        self.client.startService()
+        done = self.client.publish(Message(b"x"), "", "q")
+        peer = self.accept()
+        self.assertNoResult(done)
+        peer.send(spec.Basic.Ack(1), channel=1)
+        self.successResultOf(done)
 
     def test_waiter_may_stop_it_on_a_failure(self) -> None:
         self.client.startService()

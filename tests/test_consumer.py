@@ -22,20 +22,37 @@ if TYPE_CHECKING:
 class Consuming:
     """A consumer of ``q`` on a channel of a scripted peer."""
 
-    def __init__(self, handler: Handler, prefetch: int = 5) -> None:
+    def __init__(self, handler: Handler, prefetch: int = 5, accepted: bool = True) -> None:
         self.peer = Peer().shake_hands()
-        self.channel = self.peer.open_channel()
         self.consumer = Consumer("q", handler, prefetch=prefetch)
+        self.number = 0
+        self.attach()
+        if accepted:
+            self.accept()
+
+    def attach(self) -> None:
+        """Give the consumer a channel, up to where it asks to consume."""
+        self.channel = self.peer.open_channel()
+        self.number += 1
         self.attaching = Deferred.fromCoroutine(self.consumer.attach(self.channel))
         self.qos = self.peer.expect(spec.Basic.Qos)
-        self.peer.send(spec.Basic.QosOk(), channel=1)
+        self.peer.send(spec.Basic.QosOk(), channel=self.number)
         self.tag = self.peer.expect(spec.Basic.Consume).consumer_tag
-        self.peer.send(spec.Basic.ConsumeOk(self.tag), channel=1)
+
+    def accept(self) -> None:
+        """Let it consume."""
+        self.peer.send(spec.Basic.ConsumeOk(self.tag), channel=self.number)
+
+    def attach_again(self) -> None:
+        """Take the channel away, and give it another."""
+        self.consumer.detach(ChannelLost("gone"))
+        self.attach()
+        self.accept()
 
     def deliver(self, tag: int = 1, redelivered: bool = False) -> None:
         """Send one delivery."""
         method = spec.Basic.Deliver(self.tag, tag, redelivered, "", "q")
-        self.peer.send_content(method, BasicProperties(), b"body")
+        self.peer.send_content(method, BasicProperties(), b"body", channel=self.number)
 
     def answers(self) -> list[object]:
         """Return what the client has answered since this was asked last."""
@@ -56,6 +73,10 @@ class OutcomeTests(TestCase):
 
     def test_prefetch_without_a_bound_is_refused(self) -> None:
         self.assertRaises(ValueError, Consumer, "q", lambda _: None, prefetch=0)
+
+    def test_name_that_is_too_long_is_refused(self) -> None:
+        Consumer("q" * 255, lambda _: None)
+        self.assertRaises(ValueError, Consumer, "q" * 256, lambda _: None)
 
     def test_returned_none_acks(self) -> None:
         seen: list[Delivery] = []
@@ -147,12 +168,92 @@ class EndingTests(TestCase):
         self.successResultOf(Deferred.fromCoroutine(on.consumer.attach(channel)))
         self.assertEqual(on.peer.received(), [])
 
-    def test_given_up_consumes_again_when_started_again(self) -> None:
+    def test_started_again_consumes_again(self) -> None:
         on = Consuming(lambda _: None)
         on.consumer.detach(ChannelLost("gone"))
         self.successResultOf(on.consumer.drain())
-        on.consumer.give_up(ConnectionClosed("stopped"))
+        on.consumer.start()
         channel = on.peer.open_channel()
         attaching = Deferred.fromCoroutine(on.consumer.attach(channel))
         on.peer.expect(spec.Basic.Qos)
         self.assertNoResult(attaching)
+
+    def test_given_up_fails_those_who_wait_for_it(self) -> None:
+        consumer = Consumer("q", lambda _: None)
+        consuming = consumer.when_consuming()
+        consumer.give_up(ConnectionClosed("stopped"))
+        self.failureResultOf(consuming, ConnectionClosed)
+
+    def test_drained_before_the_broker_has_accepted_it_takes_nothing(self) -> None:
+        seen: list[Delivery] = []
+        on = Consuming(seen.append, accepted=False)
+        self.successResultOf(on.consumer.drain())
+        on.deliver()
+        self.assertEqual(on.answers(), [])
+        on.accept()
+        on.peer.expect(spec.Basic.Cancel)
+        self.assertEqual(seen, [])
+
+
+class PrefetchTests(TestCase):
+    """At most `prefetch` handlers at a time, whatever channels come and go."""
+
+    def setUp(self) -> None:
+        self.handling: list[Deferred[None]] = []
+
+        def handler(_: Delivery) -> Deferred[None]:
+            self.handling.append(Deferred())
+            return self.handling[-1]
+
+        self.on = Consuming(handler, prefetch=2)
+
+    def test_next_channels_deliveries_wait_for_the_last_ones_handlers(self) -> None:
+        self.on.deliver(1)
+        self.on.deliver(2)
+        self.on.attach_again()
+        self.on.deliver(1, redelivered=True)
+        self.on.deliver(2, redelivered=True)
+        self.assertEqual(len(self.handling), 2)
+        self.handling[0].callback(None)
+        self.assertEqual(len(self.handling), 3)
+        self.on.answers()
+        self.handling[2].callback(None)
+        (ack,) = self.on.answers()
+        self.assertEqual(ack.delivery_tag, 1)  # type: ignore[attr-defined]
+
+    def test_those_that_wait_go_back_with_their_channel(self) -> None:
+        self.on.deliver(1)
+        self.on.deliver(2)
+        self.on.attach_again()
+        self.on.deliver(1, redelivered=True)
+        self.on.attach_again()
+        self.handling[0].callback(None)
+        self.assertEqual(len(self.handling), 2)
+
+    def test_those_that_wait_go_back_when_it_drains(self) -> None:
+        self.on.deliver(1)
+        self.on.deliver(2)
+        self.on.attach_again()
+        self.on.deliver(1, redelivered=True)
+        drained = self.on.consumer.drain()
+        self.on.peer.agree()
+        for each in self.handling:
+            each.callback(None)
+        self.successResultOf(drained)
+        self.assertEqual(len(self.handling), 2)
+
+    def test_many_that_wait_are_handled_without_deep_recursion(self) -> None:
+        first: Deferred[None] = Deferred()
+        seen: list[Delivery] = []
+
+        def handler(delivery: Delivery) -> Deferred[None] | None:
+            seen.append(delivery)
+            return first if len(seen) == 1 else None
+
+        on = Consuming(handler, prefetch=1)
+        on.deliver(1)
+        on.attach_again()
+        for tag in range(1, 2001):  # more than a broker would send
+            on.deliver(tag)
+        first.callback(None)
+        self.assertEqual(len(seen), 2001)

@@ -22,8 +22,8 @@ FLOORS = (
     ("netdemo", "errors address transport listening echo poetry"),
     (
         "netdemo.amqp",
-        "broker_url window message topology interfaces channel session declaration destination "
-        "publisher consumer client rpc",
+        "broker_url waiters window message topology interfaces channel session attachment "
+        "declaration destination publisher consumer client rpc",
     ),
     ("netdemo.broker", "wire exchanges queues store vhost connection server"),
     ("netdemo.bridge", "framing routes spool push pull config service"),

@@ -105,6 +105,27 @@ class OutcomeTests(TestCase):
         self.on.ack(3)
         self.successResultOf(done[2])
 
+    def test_returns_of_the_same_id_and_key_go_by_the_rest_of_the_message(self) -> None:
+        messages = [
+            Message(b"x", headers={"go": go}, message_id=None) for go in ("yes", "no", "yes")
+        ]
+        done = [self.on.publisher.publish(each, "headers", "") for each in messages]
+        self.on.peer.send_content(
+            spec.Basic.Return(312, "NO_ROUTE", "headers", ""), messages[1].properties(), b"x"
+        )
+        self.on.ack(3, multiple=True)
+        self.successResultOf(done[0])
+        self.failureResultOf(done[1], UnroutableError)
+        self.successResultOf(done[2])
+
+    def test_headers_that_fill_more_than_a_frame_fail_alone(self) -> None:
+        bad = self.on.publisher.publish(Message(b"x", headers={"h": "x" * 131072}), "", "q")
+        self.assertIn("a frame of", str(self.failureResultOf(bad, NotSentError).value))
+        self.assertEqual(self.on.peer.received(), [])
+        good = self.on.publish(b"good")
+        self.on.ack(1)
+        self.successResultOf(good)
+
     def test_what_cannot_be_encoded_fails_alone(self) -> None:
         bad = self.on.publish(b"bad", "k" * 256)
         self.failureResultOf(bad, NotSentError)
@@ -157,6 +178,15 @@ class WindowedTests(TestCase):
         on.ack(2)
         self.successResultOf(first)
         self.successResultOf(third)
+
+    def test_cancelled_while_it_waits_is_waited_for_no_more(self) -> None:
+        publisher = Publisher()
+        done = publisher.publish(Message(b"x"), "", "q")
+        drained = publisher.drain()
+        self.assertNoResult(drained)
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.successResultOf(drained)
 
     def test_cancelled_under_way_gives_up_the_outcome_alone(self) -> None:
         on = Publishing()
@@ -239,6 +269,40 @@ class LossTests(TestCase):
         self.on.ack(1)
         self.successResultOf(late)
 
+    def test_cancelled_suspect_holds_nothing_up(self) -> None:
+        suspects = [self.on.publish(b"a"), self.on.publish(b"b")]
+        self.on.sent()
+        self.on.publisher.detach(NO_EXCHANGE)
+        self.on.attach()
+        self.assertEqual(self.on.sent(), [b"a"])
+        suspects[0].cancel()
+        self.failureResultOf(suspects[0], CancelledError)
+        self.on.publisher.detach(LOST)
+        self.on.attach()
+        self.assertEqual(self.on.sent(), [b"b"])
+        self.on.ack(1)
+        self.successResultOf(suspects[1])
+        for body in (b"c", b"d"):
+            self.assertNoResult(self.on.publish(body))
+        self.assertEqual(self.on.sent(), [b"c", b"d"])
+
+    def test_channel_closed_for_a_declaration_blames_no_message(self) -> None:
+        self.on = Publishing(Publisher(Topology(queues=(Queue("q"),))))
+        returned, other = self.on.publish(b"returned"), self.on.publish(b"other")
+        channel = self.on.channel
+        self.on.give_back(b"returned")
+        self.on.ack(1)
+        self.failureResultOf(returned, UnroutableError)
+        other_kind = "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q'"
+        self.on.peer.send(spec.Channel.Close(406, other_kind, 50, 10), channel=1)
+        self.on.publisher.detach(self.successResultOf(channel.closed))
+        self.assertNoResult(other)
+        self.on.sent()
+        self.on.attach()
+        self.assertEqual(self.on.sent(), [b"other"])
+        self.on.ack(1)
+        self.successResultOf(other)
+
     def test_when_the_suspects_are_done_the_window_is_whole_again(self) -> None:
         done = [self.on.publish(b"a"), self.on.publish(b"b")]
         self.on.sent()
@@ -280,11 +344,12 @@ class StoppingTests(TestCase):
         error = self.failureResultOf(on.publish(b"a"), NotSentError).value
         self.assertEqual(error.reply_text, "stopped")
 
-    def test_given_up_and_attached_again_publishes(self) -> None:
+    def test_started_again_publishes(self) -> None:
         on = Publishing()
         self.failureResultOf(_given_up(on, on.publish(b"a")), OutcomeUnknownError)
         on.publisher.detach(LOST)
         on.sent()
+        on.publisher.start()
         on.attach()
         done = on.publish(b"b")
         self.assertEqual(on.sent(), [b"b"])

@@ -15,8 +15,8 @@ from netdemo.amqp.client import AMQPClient
 from netdemo.amqp.destination import source
 from netdemo.bridge.pull import PullFactory, PullProtocol
 from netdemo.bridge.routes import PullRoute
+from tests.clients import memory_endpoint
 from tests.peer import Wire, connected
-from tests.test_client import memory_endpoint
 
 
 class PullTestCase(TestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from OpenSSL.SSL import Error as TLSError
 from pika import spec
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IProtocol
@@ -9,7 +10,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from netdemo.amqp.interfaces import ISession
-from netdemo.amqp.session import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT
+from netdemo.amqp.session import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_BODY
 from netdemo.errors import (
     ChannelLost,
     ConnectionClosed,
@@ -92,6 +93,12 @@ class OpeningTests(TestCase):
         self.assertIn("a frame of more than 131072 bytes", str(error))
         self.assertFalse(peer.wire.connected)
 
+    def test_failure_of_tls_is_a_readable_line(self) -> None:
+        peer = Peer().connect()
+        peer.wire.end(TLSError([("SSL routines", "", "certificate verify failed")]))
+        error = self.failureResultOf(peer.session.opened, ConnectionClosed).value
+        self.assertEqual(str(error), "TLS: certificate verify failed")
+
     def test_cancelling_aborts_and_leaves_nothing(self) -> None:
         peer = Peer().connect()
         peer.session.opened.addErrback(lambda _: None)
@@ -157,6 +164,14 @@ class EndingTests(TestCase):
         self.peer.clock.advance(CLOSE_TIMEOUT)
         self.assertFalse(self.peer.wire.connected)
         self.assertEqual(self.successResultOf(self.session.closed).reply_code, 320)
+
+    def test_message_of_any_length_is_refused(self) -> None:
+        self.peer.open_channel()
+        self.peer.send_header(body_size=MAX_BODY + 1)
+        self.assertFalse(self.peer.wire.connected)
+        self.assertIn(
+            f"a message of {MAX_BODY + 1} bytes", str(self.successResultOf(self.session.closed))
+        )
 
     def test_channel_cannot_be_opened_any_more(self) -> None:
         self.peer.wire.end(ConnectionLost())

@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from netdemo.amqp.interfaces import IChannel
 from netdemo.amqp.message import Delivery, Message, Return
+from netdemo.amqp.waiters import Waiters
 from netdemo.errors import AMQPError, ChannelClosed, ChannelClosedByUs, ChannelLost
 
 if TYPE_CHECKING:
@@ -36,18 +37,21 @@ class Channel:
         self._reason: ChannelClosed | None = None
         self._close_reason: ChannelClosed = ChannelClosedByUs("closed by us")
         self._waiting: set[Deferred[Any]] = set()
-        self._ending: list[Deferred[None]] = []
+        self._ending: Waiters[None] = Waiters()
         self._on_cancel: dict[str, Callable[[], None]] = {}
 
     def open(self, connection: Connection) -> Deferred[IChannel]:
         """Open it on `connection` (``channel.open``); fire with itself."""
-        opening: Deferred[IChannel] = Deferred(lambda _: self._close())
+        opening: Deferred[IChannel] = Deferred(self._opening_cancelled)
         try:
             self._channel = connection.channel(
                 on_open_callback=lambda _: self._answered(opening, self)
             )
+        except pika.exceptions.NoFreeChannels:
+            in_use = connection.params.channel_max
+            return fail(ChannelClosed(f"all of the connection's {in_use} channels are in use"))
         except pika.exceptions.AMQPError as error:
-            return fail(ChannelLost(str(self._connection_reason() or repr(error))))
+            return fail(self._lost(error))
         self._waiting.add(opening)
         self._channel.add_on_close_callback(self._ended)
         self._channel.add_on_cancel_callback(self._cancelled_by_broker)
@@ -126,6 +130,8 @@ class Channel:
     def publish(self, message: Message, exchange: str, routing_key: str, mandatory: bool) -> None:
         if self._reason is not None:
             raise self._reason
+        if not self._channel.connection.is_open:  # it ends, and tells its channels one by one
+            raise self._lost(ConnectionResetError("the connection is not open"))
         try:
             self._channel.basic_publish(
                 exchange, routing_key, message.body, message.properties(), mandatory
@@ -180,13 +186,18 @@ class Channel:
     def close(self, reason: ChannelClosed | None = None) -> Deferred[None]:
         if self._reason is not None:
             return succeed(None)
-        ended: Deferred[None] = Deferred()
-        self._ending.append(ended)
+        ended = self._ending.wait()
         self._close_reason = reason or self._close_reason
         self._close()
         return ended
 
+    def _opening_cancelled(self, opening: Deferred[IChannel]) -> None:
+        self._waiting.discard(opening)
+        self._close()
+
     def _close(self) -> None:
+        if not self._channel.connection.is_open:
+            return  # the channel ends with it
         if not self._channel.is_closing and not self._channel.is_closed:
             self._channel.close()
 
@@ -209,7 +220,8 @@ class Channel:
 
     def _answered(self, waiting: Deferred[T], answer: T) -> None:
         self._waiting.discard(waiting)
-        waiting.callback(answer)
+        if not waiting.called:  # else it was cancelled
+            waiting.callback(answer)
 
     def _ended(self, _: pika.channel.Channel, error: Exception) -> None:
         if isinstance(error, pika.exceptions.ChannelClosedByBroker):
@@ -217,15 +229,17 @@ class Channel:
         elif isinstance(error, pika.exceptions.ChannelClosedByClient):
             reason = self._close_reason
         else:
-            reason = ChannelLost(str(self._connection_reason() or repr(error)))
+            reason = self._lost(error)
         self._reason = reason
         waiting, self._waiting = self._waiting, set()
         for call in waiting:
-            call.errback(reason)
+            if not call.called:
+                call.errback(reason)
         self.closed.callback(reason)
-        ending, self._ending = self._ending, []
-        for ended in ending:
-            ended.callback(None)
+        self._ending.callback(None)
+
+    def _lost(self, error: Exception) -> ChannelLost:
+        return ChannelLost(str(self._connection_reason() or repr(error)))
 
     def _cancelled_by_broker(self, frame: Any) -> None:
         on_cancel = self._on_cancel.pop(frame.method.consumer_tag, None)

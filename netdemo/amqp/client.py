@@ -14,11 +14,13 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from netdemo.amqp.attachment import Attachment
 from netdemo.amqp.broker_url import BrokerURL
 from netdemo.amqp.consumer import PREFETCH, Consumer
 from netdemo.amqp.publisher import Publisher
 from netdemo.amqp.session import HANDSHAKE_TIMEOUT, Session
-from netdemo.errors import ChannelClosed, ChannelClosedByUs, ChannelLost, ConnectionClosed
+from netdemo.amqp.waiters import Waiters
+from netdemo.errors import ChannelClosedByUs, ConnectionClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from netdemo.amqp.consumer import Handler
-    from netdemo.amqp.interfaces import IChannel, IChannelUser, ISession
+    from netdemo.amqp.interfaces import IChannelUser, ISession
     from netdemo.amqp.message import Message
     from netdemo.amqp.topology import Topology
 
@@ -82,20 +84,32 @@ class AMQPClient(Service):
         self._failures = 0
         self._session: ISession | None = None
         self._connecting: Deferred[None] = succeed(None)
-        self._users: dict[IChannelUser, Deferred[None]] = {}
+        self._stopping: Waiters[None] | None = None
+        self._users: dict[IChannelUser, Attachment | None] = {}
         self._waiting: list[tuple[Deferred[None], int | None]] = []
         self._publisher = Publisher()
         self.add(self._publisher)
 
     def startService(self) -> None:
+        """Connect, and come back; after `stopService`, not before that has fired."""
         super().startService()
-        self._connecting = Deferred.fromCoroutine(self._stay_connected())
-        self._connecting.addErrback(self._unless_cancelled)
+        if self._stopping is None:
+            self._start()
 
     def stopService(self) -> Deferred[None]:
-        """Finish what is in hand within `stop_timeout` seconds, then close; fire when closed."""
+        """Finish what is in hand within `stop_timeout` seconds, then close; fire when closed.
+
+        It goes on when the Deferred is cancelled.
+        """
         super().stopService()
-        return Deferred.fromCoroutine(self._stop())
+        if self._stopping is not None:
+            return self._stopping.wait()
+        self._stopping = Waiters()
+        stopped = self._stopping.wait()
+        stopping = Deferred.fromCoroutine(self._stop())
+        stopping.addErrback(lambda failure: self._log.failure("stopping", failure))
+        stopping.addCallback(lambda _: self._stopped())
+        return stopped
 
     def when_ready(self, fail_after_failures: int | None = None) -> Deferred[None]:
         """Fire when AMQP is open, at once if it is.
@@ -121,25 +135,44 @@ class AMQPClient(Service):
         It is restored when its channel or connection is lost, until `remove` is called with it.
         """
         consumer = Consumer(queue, handler, prefetch=prefetch)
+        consuming = consumer.when_consuming()
+        consuming.addErrback(self._not_consuming, consumer)
         self.add(consumer)
-        return consumer.when_consuming().addCallback(lambda _: consumer)
+        return consuming.addCallback(lambda _: consumer)
 
     def declare(self, topology: Topology) -> Deferred[None]:
         """Declare `topology` once, as soon as AMQP is open.
 
-        Fails with `ChannelClosed`, in the broker's words, at the first item that it refuses.
+        Fails with `ChannelClosed`, in the broker's words, at the first item that it refuses,
+        and with `ConnectionClosed` when the service is stopped.
         """
         return Deferred.fromCoroutine(self._declare(topology))
 
     def add(self, user: IChannelUser) -> None:
-        """Give `user` a channel, now and on every later connection."""
-        self._users[user] = succeed(None)
+        """Give `user` a channel, now and on every later connection.
+
+        :raises ValueError: when it was added before.
+        """
+        if user in self._users:
+            raise ValueError(f"{user} was added before")
+        self._users[user] = None
+        user.start()
         if self._session is not None:
             self._attach(user, self._session)
 
     def remove(self, user: IChannelUser) -> None:
-        """Close the channel of `user`, unacknowledged deliveries go back, and give it no other."""
-        self._users.pop(user, succeed(None)).cancel()
+        """Close the channel of `user`, which fails what it has in hand, and give it no other.
+
+        Unacknowledged deliveries go back. Nothing happens when it was removed before.
+        """
+        if user in self._users:
+            self._detach(user)
+            self._users.pop(user, None)
+            user.give_up(ChannelClosedByUs(f"{user} was removed from its client"))
+
+    def _not_consuming(self, failure: Failure, consumer: Consumer) -> Failure:
+        self.remove(consumer)
+        return failure
 
     async def _declare(self, topology: Topology) -> None:
         await self.when_ready()
@@ -150,18 +183,23 @@ class AMQPClient(Service):
         finally:
             await channel.close()
 
+    def _start(self) -> None:
+        for user in self._users:
+            user.start()
+        self._connecting = Deferred.fromCoroutine(self._stay_connected())
+        self._connecting.addErrback(self._unless_cancelled)
+
     async def _stay_connected(self) -> None:
         self._failures = 0
         for broker in cycle(self._brokers):
             self.state = "connecting"
             try:
                 session = await self._connect(broker)
-            except ConnectionClosed as error:
+            except (CancelledError, ConnectingCancelledError):
+                raise
+            except Exception as error:
                 self._failures += 1
-                self.reason = error
-            except (ConnectError, OSError) as error:
-                self._failures += 1
-                self.reason = ConnectionClosed(str(error).rstrip("."))
+                self.reason = self._reason(error)
             else:
                 self._failures = 0
                 self.reason = await self._use(session, broker)
@@ -175,7 +213,18 @@ class AMQPClient(Service):
         factory = Factory.forProtocol(lambda: session)
         factory.noisy = False
         await self._endpoint(broker, self._reactor).connect(factory)
-        return await session.opened
+        try:
+            return await session.opened
+        except CancelledError:
+            await session.close()
+            raise
+
+    def _reason(self, error: Exception) -> ConnectionClosed:
+        if isinstance(error, ConnectionClosed):
+            return error
+        if not isinstance(error, ConnectError | OSError):
+            self._log.failure("connecting failed in an unexpected way")
+        return ConnectionClosed(str(error).rstrip("."))
 
     async def _use(self, session: ISession, broker: BrokerURL) -> ConnectionClosed:
         self._log.info("{broker}: ready", broker=broker)
@@ -185,13 +234,14 @@ class AMQPClient(Service):
             self._attach(user, session)
         waiting, self._waiting = self._waiting, []
         for ready, _ in waiting:
-            ready.callback(None)
+            if not ready.called:  # else another's callback has cancelled it
+                ready.callback(None)
         try:
             return await session.closed
         finally:
             self._session = None
-            for attached in self._users.values():
-                attached.cancel()
+            for user in list(self._users):
+                self._detach(user)
 
     async def _wait(self, broker: BrokerURL) -> None:
         self.state = "waiting"
@@ -208,57 +258,41 @@ class AMQPClient(Service):
             await deferLater(self._reactor, delay)
 
     def _attach(self, user: IChannelUser, session: ISession) -> None:
-        attached = Deferred.fromCoroutine(self._keep_attached(user, session))
-        self._users[user] = attached.addErrback(self._unless_cancelled)
+        if user in self._users and self._users[user] is None:  # as another's `attach` has left it
+            attachment = Attachment(user, session, self._reactor, self._retry_policy)
+            self._users[user] = attachment
+            attachment.begin()
 
-    async def _keep_attached(self, user: IChannelUser, session: ISession) -> None:
-        failures = 0
-        while True:
-            reason, worked = await self._work(user, session)
-            if isinstance(reason, ChannelLost | ChannelClosedByUs):
-                return
-            failures = 0 if worked else failures + 1
-            delay = self._retry_policy(failures)
-            self._log.warn(
-                "{user}: {reason}; next attempt in {delay:.1f} s",
-                user=user,
-                reason=reason,
-                delay=delay,
-            )
-            await deferLater(self._reactor, delay)
-
-    async def _work(self, user: IChannelUser, session: ISession) -> tuple[ChannelClosed, bool]:
-        """Let `user` work on one channel; return why it ended, and whether it had begun."""
-        reason: ChannelClosed = ChannelClosedByUs("closed by us")
-        channel: IChannel | None = None
-        worked = False
-        try:
-            channel = await session.open_channel()
-            await user.topology.declare(channel)
-            await user.attach(channel)
-            worked = True
-            reason = await channel.closed
-        except ChannelClosed as closed:
-            reason = closed
-        finally:
-            if channel is not None:
-                user.detach(reason)
-                channel.close().addErrback(self._unless_cancelled)
-        return reason, worked
+    def _detach(self, user: IChannelUser) -> None:
+        attachment = self._users.get(user)
+        if attachment is not None:
+            self._users[user] = None
+            attachment.end()
 
     async def _stop(self) -> None:
-        try:
-            await self._drain().addTimeout(self._stop_timeout, self._reactor)
-        except DeferredTimeout:
-            self._log.warn("stopped with work in hand after {s} s", s=self._stop_timeout)
+        if self.state != "stopped":
+            try:
+                await self._drain().addTimeout(self._stop_timeout, self._reactor)
+            except DeferredTimeout:
+                self._log.warn("stopped with work in hand after {s} s", s=self._stop_timeout)
         self.state = "stopped"
-        reason = ConnectionClosed("the client was stopped")
-        for user in list(self._users):
-            user.give_up(reason)
         if self._session is not None:
             await self._session.close()
         self._connecting.cancel()
+        await self._connecting
+        # Not before the channels have ended: a handler whose publish fails would refuse what
+        # shall go back to the queue.
+        reason = ConnectionClosed("the client was stopped")
+        for user in list(self._users):
+            user.give_up(reason)
         self._fail_waiting(reason, None)
+
+    def _stopped(self) -> None:
+        stopping, self._stopping = self._stopping, None
+        assert stopping is not None
+        if self.running:  # started again meanwhile
+            self._start()
+        stopping.callback(None)
 
     def _drain(self) -> Deferred[None]:
         async def one_after_another() -> None:
@@ -271,6 +305,8 @@ class AMQPClient(Service):
     def _fail_waiting(self, reason: ConnectionClosed, failures: int | None) -> None:
         waiting, self._waiting = self._waiting, []
         for ready, limit in waiting:
+            if ready.called:  # another's errback has cancelled it
+                continue
             if failures is None or (limit is not None and failures >= limit):
                 ready.errback(reason)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -10,6 +11,7 @@ from zope.interface import implementer
 
 from netdemo.amqp.interfaces import IChannelUser
 from netdemo.amqp.topology import Topology
+from netdemo.amqp.waiters import Waiters
 from netdemo.errors import ConsumerCancelled
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 PREFETCH: Final = 1
 """Deliveries that a consumer holds unacknowledged, unless said otherwise: fair dispatch."""
+
+MAX_NAME: Final = 255
+"""Bytes of a name (AMQP 0-9-1, section 4.2.5.3, short strings)."""
 
 
 class Reject(Exception):
@@ -57,6 +62,8 @@ class Consumer:
     ) -> None:
         if prefetch < 1:  # 0 would be without a bound (AMQP 0-9-1, section 1.8.3.1)
             raise ValueError(f"bad prefetch {prefetch}: expected at least 1")
+        if len(queue.encode()) > MAX_NAME:
+            raise ValueError(f"bad queue name {queue!r}: expected at most {MAX_NAME} bytes")
         self.queue = queue
         self.topology = topology or Topology()
         self._handler = handler
@@ -64,57 +71,78 @@ class Consumer:
         self._channel: IChannel | None = None
         self._consumer_tag: str | None = None
         self._in_hand = 0
+        self._ahead: deque[tuple[Delivery, IChannel]] = deque()
+        self._working = False
         self._draining = False
-        self._attached: list[Deferred[None]] = []
-        self._drained: list[Deferred[None]] = []
+        self._attached: Waiters[None] = Waiters()
+        self._drained: Waiters[None] = Waiters()
 
     def __str__(self) -> str:
         return f"consumer of {self.queue!r}"
 
     def when_consuming(self) -> Deferred[None]:
-        """Fire when the broker has accepted the consumer."""
+        """Fire when the broker has accepted the consumer; fail when it will not be asked again."""
         if self._consumer_tag is not None:
             return succeed(None)
-        waiting: Deferred[None] = Deferred(self._attached.remove)
-        self._attached.append(waiting)
-        return waiting
+        return self._attached.wait()
+
+    def start(self) -> None:
+        self._draining = False
 
     async def attach(self, channel: IChannel) -> None:
         if self._draining:
             return
         self._channel = channel
         await channel.qos(self._prefetch)
-        self._consumer_tag = await channel.consume(
+        consumer_tag = await channel.consume(
             self.queue,
             lambda delivery: self._deliver(delivery, channel),
             lambda: self._cancelled(channel),
         )
-        attached, self._attached = self._attached, []
-        for waiting in attached:
-            waiting.callback(None)
+        if self._draining:  # begun while the broker was asked
+            await channel.cancel(consumer_tag)
+            return
+        self._consumer_tag = consumer_tag
+        self._attached.callback(None)
 
     def detach(self, reason: ChannelClosed) -> None:  # noqa: ARG002
         self._channel = self._consumer_tag = None
+        self._ahead.clear()  # they went back with the channel
 
     def drain(self) -> Deferred[None]:
         self._draining = True
-        drained: Deferred[None] = Deferred(lambda d: self._drained.remove(d))
-        self._drained.append(drained)
+        drained = self._drained.wait()
         cancelling: Deferred[None] = succeed(None)
         if self._channel is not None and self._consumer_tag is not None:
             cancelling = self._channel.cancel(self._consumer_tag)
         cancelling.addBoth(lambda _: self._look_whether_drained())
         return drained
 
-    def give_up(self, reason: AMQPError) -> None:  # noqa: ARG002
-        """Be ready for another start; what is not acknowledged goes back with the channel."""
-        self._draining = False
+    def give_up(self, reason: AMQPError) -> None:
+        """Tell who waits for it; what is not acknowledged goes back with the channel."""
+        self._attached.errback(reason)
 
     def _cancelled(self, channel: IChannel) -> None:
         reason = ConsumerCancelled(f"the broker cancelled the consumer of {self.queue!r}")
         channel.close(reason).addErrback(lambda f: self._log.failure("closing", f))
 
     def _deliver(self, delivery: Delivery, channel: IChannel) -> None:
+        self._ahead.append((delivery, channel))
+        self._work()
+
+    def _work(self) -> None:
+        """Handle what is ahead, unless handlers of an earlier channel's deliveries still run.
+
+        What is not begun when the consumer drains goes back with the channel.
+        """
+        if self._working:
+            return  # a handler has ended at once: the loop below goes on
+        self._working = True
+        while self._ahead and self._in_hand < self._prefetch and not self._draining:
+            self._handle(*self._ahead.popleft())
+        self._working = False
+
+    def _handle(self, delivery: Delivery, channel: IChannel) -> None:
         self._in_hand += 1
         handling = maybeDeferred(self._handler, delivery)
         handling.addCallbacks(
@@ -131,22 +159,23 @@ class Consumer:
             requeue = failure.value.requeue
         else:
             requeue = not delivery.redelivered
+            fate = "requeued" if requeue else "rejected"
+            if channel is not self._channel:
+                fate = "back in its queue, with its channel"
             self._log.failure(
                 "{consumer}: the handler failed; message {message_id} is {fate}",
                 failure,
                 consumer=self,
                 message_id=delivery.message.message_id,
-                fate="requeued" if requeue else "rejected",
+                fate=fate,
             )
         channel.nack(delivery.delivery_tag, requeue)
 
     def _put_down(self) -> None:
         self._in_hand -= 1
+        self._work()
         self._look_whether_drained()
 
     def _look_whether_drained(self) -> None:
-        if self._in_hand:
-            return
-        drained, self._drained = self._drained, []
-        for waiting in drained:
-            waiting.callback(None)
+        if not self._in_hand:
+            self._drained.callback(None)

@@ -26,6 +26,9 @@ class Declaration:
     def __str__(self) -> str:
         return self.name
 
+    def start(self) -> None:
+        """Do nothing: it is always ready."""
+
     async def attach(self, channel: IChannel) -> None:
         """Do nothing: the topology has been declared."""
 

@@ -99,6 +99,9 @@ class IChannelUser(Interface):
 
     topology: Topology = Attribute("What is declared on the channel before it is handed over.")
 
+    def start() -> None:
+        """Be ready for a first channel, or another one after `give_up`."""
+
     def attach(channel: IChannel) -> Coroutine[Deferred[Any], Any, None]:
         """Start to work on `channel`."""
 
@@ -109,4 +112,4 @@ class IChannelUser(Interface):
         """Take on nothing new from the broker; fire when all that is in hand is done."""
 
     def give_up(reason: AMQPError) -> None:
-        """Fail what is still in hand: there will be no other channel."""
+        """Fail what is still in hand, and what comes: there will be no channel until `start`."""

@@ -3,7 +3,7 @@
 Every message is published in confirm mode. RabbitMQ answers each with an ack or a nack, several
 at once where it likes (``multiple``), and sends a message that no queue wants back before it
 acks it. Which of the messages under way came back is told by its `message_id`, exchange and
-routing key; where several share all three, by the order of publishing.
+routing key; where several share all three, by the rest of it and then by the order of publishing.
 
 When the connection is lost, what has no outcome yet is published again on the next one, in order
 and with the same `message_id`. When the broker closes the channel for an error, it does not say
@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from netdemo.amqp.interfaces import IChannelUser
 from netdemo.amqp.topology import Topology
+from netdemo.amqp.waiters import Waiters
 from netdemo.amqp.window import Window
 from netdemo.errors import (
     ChannelClosed,
@@ -43,13 +44,13 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False)
 class _Outgoing:
-    """A message on its way to an outcome, which is `done`."""
+    """A message on its way to an outcome, with which `done` fires."""
 
     message: Message
     exchange: str
     routing_key: str
     mandatory: bool
-    done: Deferred[None] = attrs.field(factory=Deferred)
+    done: Deferred[None]
     sent: bool = False
     returned: Return | None = None
 
@@ -84,9 +85,10 @@ class Publisher:
         self._unconfirmed: dict[int, _Outgoing] = {}
         self._returnable: dict[tuple[str | None, str, str], deque[_Outgoing]] = {}
         self._suspects: set[_Outgoing] = set()
-        self._drained: list[Deferred[None]] = []
+        self._drained: Waiters[None] = Waiters()
         self._stopped: AMQPError | None = None
         self._declaring = False
+        self._declaration_refused = False
 
     def __str__(self) -> str:
         return self.name
@@ -99,8 +101,12 @@ class Publisher:
         Fails with `UnroutableError`, `NackedError` or `NotSentError`, and with
         `OutcomeUnknownError` when the client is stopped before the broker has answered.
         Cancelling it gives up the outcome, and the message if it was not sent yet.
+
+        An outcome is that of the last time the message was sent. When it was sent before on a
+        connection that was lost, an error does not tell that the broker has not that one.
         """
-        outgoing = _Outgoing(message, exchange, routing_key, mandatory)
+        done: Deferred[None] = Deferred(lambda _: self._cancelled(outgoing))
+        outgoing = _Outgoing(message, exchange, routing_key, mandatory, done)
         if self._stopped is not None:
             outgoing.done.errback(NotSentError(self._stopped.reply_text, message))
         else:
@@ -108,36 +114,35 @@ class Publisher:
             self._send()
         return outgoing.done
 
+    def start(self) -> None:
+        self._stopped = None
+
     async def attach(self, channel: IChannel) -> None:
         await channel.confirm_select(self._confirmed, self._returned)
         self._channel = channel
-        self._stopped = None
+        self._declaration_refused = False
         self._next_tag = 1
         self._send()
 
     def detach(self, reason: ChannelClosed) -> None:
         self._channel = None
-        unconfirmed = list(self._unconfirmed.values())
-        self._unconfirmed.clear()
-        self._returnable.clear()
-        for outgoing in unconfirmed:
-            outgoing.returned = None
-            self._window.give_back(len(outgoing.message.body))
-        alone = len(unconfirmed) == 1
-        unconfirmed = [outgoing for outgoing in unconfirmed if not outgoing.done.called]
-        if not isinstance(reason, ChannelLost | ChannelClosedByUs):
-            if alone and unconfirmed:
-                guilty = unconfirmed.pop()
-                self._settle(
-                    guilty, NotSentError(reason.reply_text, guilty.message, reason.reply_code)
-                )
-            self._suspects.update(unconfirmed)
-        self._waiting.extendleft(reversed(unconfirmed))
+        sent = list(self._unconfirmed.values())
+        again = [outgoing for outgoing in sent if not outgoing.done.called]
+        guilty = None
+        if not (isinstance(reason, ChannelLost | ChannelClosedByUs) or self._declaration_refused):
+            if len(sent) == 1 and again:
+                guilty = again.pop()
+            self._suspects.update(again)
+        self._suspects.difference_update(set(sent) - set(again))
+        self._waiting.extendleft(reversed(again))
+        for tag in list(self._unconfirmed):
+            self._forget(tag).returned = None
+        if guilty is not None:
+            self._settle(guilty, NotSentError(reason.reply_text, guilty.message, reason.reply_code))
         self._look_whether_drained()
 
     def drain(self) -> Deferred[None]:
-        drained: Deferred[None] = Deferred(lambda d: self._drained.remove(d))
-        self._drained.append(drained)
+        drained = self._drained.wait()
         self._look_whether_drained()
         return drained
 
@@ -152,9 +157,6 @@ class Publisher:
     def _send(self) -> None:
         while self._waiting and self._channel is not None and self._room():
             outgoing = self._waiting.popleft()
-            if outgoing.done.called:  # cancelled while it waited
-                self._suspects.discard(outgoing)
-                continue
             try:
                 self._put_on_the_wire(outgoing, self._channel)
             except ChannelClosed:  # `detach` will follow
@@ -200,10 +202,11 @@ class Publisher:
 
     def _returned(self, returned: Return) -> None:
         key = (returned.message.message_id, returned.exchange, returned.routing_key)
-        for outgoing in self._returnable.get(key, ()):
-            if outgoing.returned is None:
-                outgoing.returned = returned
-                return
+        candidates = [each for each in self._returnable.get(key, ()) if each.returned is None]
+        # Routing may depend on more than the key (an exchange of type headers).
+        same = [each for each in candidates if each.message == returned.message]
+        for outgoing in (same or candidates)[:1]:
+            outgoing.returned = returned
 
     def _confirmed(self, delivery_tag: int, multiple: bool, acked: bool) -> None:
         if multiple:
@@ -224,9 +227,15 @@ class Publisher:
         try:
             await self.topology.declare(channel)
         except ChannelClosed:
-            pass  # `detach` follows
+            self._declaration_refused = True  # `detach` follows
         finally:
             self._declaring = False
+
+    def _cancelled(self, outgoing: _Outgoing) -> None:
+        if outgoing in self._waiting:
+            self._waiting.remove(outgoing)
+            self._suspects.discard(outgoing)
+            self._look_whether_drained()
 
     def _settle(self, outgoing: _Outgoing, error: AMQPError | None) -> None:
         self._suspects.discard(outgoing)
@@ -240,9 +249,7 @@ class Publisher:
     def _look_whether_drained(self) -> None:
         if self._waiting or self._unconfirmed:
             return
-        drained, self._drained = self._drained, []
-        for waiting in drained:
-            waiting.callback(None)
+        self._drained.callback(None)
 
 
 def _error(outgoing: _Outgoing, acked: bool) -> AMQPError | None:

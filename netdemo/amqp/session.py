@@ -13,20 +13,23 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 import pika.exceptions
+from OpenSSL.SSL import Error as TLSError
 from pika.adapters.twisted_connection import TwistedProtocolConnection
 from pika.exceptions import InvalidFrameError
-from pika.frame import ProtocolHeader, decode_frame
+from pika.frame import Header, ProtocolHeader, decode_frame
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from netdemo.amqp.channel import Channel
 from netdemo.amqp.interfaces import ISession
+from netdemo.amqp.waiters import Waiters
 from netdemo.errors import ConnectionClosed, ConnectionClosedByUs, HandshakeTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pika.connection import Connection, Parameters
     from pika.frame import Frame
@@ -43,6 +46,9 @@ logging.getLogger("pika").addHandler(logging.NullHandler())
 HANDSHAKE_TIMEOUT: Final = 10.0
 """Seconds from TCP to an open AMQP connection, after which it is given up."""
 
+MAX_BODY: Final = 512 * 1024 * 1024
+"""Bytes of a message that a broker may send, as in RabbitMQ; a longer one ends the connection."""
+
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds for a polite close, after which the connection is aborted."""
 
@@ -52,6 +58,7 @@ class Session(Protocol):
     """The client protocol of one AMQP connection; see `ISession`."""
 
     transport: IStreamTransport | None
+    _log = Logger()
 
     def __init__(
         self,
@@ -66,7 +73,7 @@ class Session(Protocol):
         self._timer: IDelayedCall | None = None
         self._was_open = False
         self._reason: ConnectionClosed | None = None
-        self._ending: list[Deferred[None]] = []
+        self._ending: Waiters[None] = Waiters()
         self._protocol = TwistedProtocolConnection(
             parameters,  # type: ignore[arg-type]  # URLParameters are as good
             custom_reactor=clock,
@@ -76,6 +83,7 @@ class Session(Protocol):
         ready.addCallbacks(lambda _: self._open(), lambda _: None)
         self._connection: Connection = self._protocol._impl
         self._connection._read_frame = self._read_frame  # type: ignore[method-assign]
+        self._connection._output_marshaled_frames = self._write_frames  # type: ignore[method-assign,assignment]
         # Where pika gives up a connection: it would forget why, and wait without end for a peer
         # that is gone to take what is still unwritten.
         self._connection._adapter_disconnect_stream = self._disconnect  # type: ignore[method-assign]
@@ -91,20 +99,23 @@ class Session(Protocol):
         except pika.exceptions.AMQPError as error:
             text = error.args[0] if error.args else type(error).__name__
             self._end(ConnectionClosed(f"the broker broke the protocol: {text}"))
+        except Exception as error:  # its fault or ours: pika does not look whether frames fit
+            self._log.failure("a frame from the broker could not be dealt with")
+            self._end(ConnectionClosed(f"a frame could not be dealt with: {error!r}"))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.connected = 0
         self._stop_timer()
         if self._reason is None:
             self._reason = ConnectionClosed(_text(reason))
-        self._protocol.connectionLost(reason)
-        if self._was_open:
-            self.closed.callback(self._reason)
-        elif not self.opened.called:
-            self.opened.errback(self._reason)
-        ending, self._ending = self._ending, []
-        for waiting in ending:
-            waiting.callback(None)
+        try:
+            self._protocol.connectionLost(reason)
+        finally:
+            if self._was_open:
+                self.closed.callback(self._reason)
+            elif not self.opened.called:
+                self.opened.errback(self._reason)
+            self._ending.callback(None)
 
     def open_channel(self) -> Deferred[IChannel]:
         return Channel(lambda: self._reason).open(self._connection)
@@ -112,8 +123,7 @@ class Session(Protocol):
     def close(self) -> Deferred[None]:
         if not self.connected:
             return succeed(None)
-        ended: Deferred[None] = Deferred()
-        self._ending.append(ended)
+        ended = self._ending.wait()
         if self._reason is not None:
             return ended  # it is ending already
         if self._connection.is_open:
@@ -154,7 +164,17 @@ class Session(Protocol):
         frame_max = self._connection.params.frame_max
         if frame is None and len(buffer) > frame_max:
             raise InvalidFrameError(f"a frame of more than {frame_max} bytes")
+        if isinstance(frame, Header) and frame.body_size > MAX_BODY:
+            raise InvalidFrameError(f"a message of {frame.body_size} bytes, of {MAX_BODY} at most")
         return size, frame
+
+    def _write_frames(self, frames: Sequence[bytes]) -> None:
+        """Write all `frames` or none: RabbitMQ closes the connection for one that is too long."""
+        longest = max(map(len, frames))
+        frame_max = self._connection.params.frame_max
+        if longest > frame_max:
+            raise ValueError(f"a frame of {longest} bytes: expected at most {frame_max}")
+        type(self._connection)._output_marshaled_frames(self._connection, frames)
 
     def _disconnect(self) -> None:
         error = self._connection._error
@@ -178,4 +198,7 @@ class Session(Protocol):
 def _text(reason: Failure) -> str:
     if reason.check(ConnectionDone):
         return "the broker closed the connection without a word"
+    error = reason.value
+    if isinstance(error, TLSError) and error.args:  # a list of library, function and reason
+        return f"TLS: {', '.join(each[-1] for each in error.args[0])}"
     return reason.getErrorMessage().rstrip(".")

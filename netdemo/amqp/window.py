@@ -7,6 +7,8 @@ from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
 
+from netdemo.amqp.waiters import Waiters
+
 WINDOW_MESSAGES: Final = 1000
 """Messages under way at once, unless said otherwise."""
 
@@ -26,7 +28,7 @@ class Window:
         self.messages = 0
         self.size = 0
         self._waiting: deque[Deferred[None]] = deque()
-        self._emptied: list[Deferred[None]] = []
+        self._emptied: Waiters[None] = Waiters()
 
     @property
     def full(self) -> bool:
@@ -45,9 +47,7 @@ class Window:
         while self._waiting and not self.full:
             self._waiting.popleft().callback(None)
         if not self.messages:
-            emptied, self._emptied = self._emptied, []
-            for waiting in emptied:
-                waiting.callback(None)
+            self._emptied.callback(None)
 
     def when_room(self) -> Deferred[None]:
         """Fire when there is room, first come first served: each may fill it for the next."""
@@ -61,6 +61,4 @@ class Window:
         """Fire when nothing is under way."""
         if not self.messages:
             return succeed(None)
-        waiting: Deferred[None] = Deferred(self._emptied.remove)
-        self._emptied.append(waiting)
-        return waiting
+        return self._emptied.wait()

@@ -6,11 +6,23 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pika import BasicProperties
+from pika.frame import Header
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.threads import deferToThread
 
-from netdemo.amqp import AMQPClient, Consumer, Message, Publisher, Queue, Reject, Topology
+from netdemo.amqp import (
+    AMQPClient,
+    Binding,
+    Consumer,
+    Exchange,
+    Message,
+    Publisher,
+    Queue,
+    Reject,
+    Topology,
+)
 from netdemo.amqp.message import new_message_id
 from netdemo.errors import (
     ChannelClosed,
@@ -22,6 +34,8 @@ from netdemo.errors import (
 from tests.rabbitmq import RabbitMQTestCase
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from netdemo.amqp import Delivery
 
 
@@ -113,6 +127,38 @@ class OutcomeTests(ClientOnRabbitMQTestCase):
         (message,) = await self.collect(1, lambda d: (d.message.body, str(d.message.headers)))
         self.assertEqual(message, (body, "{'a': 1, 'b': [True, None]}"))
 
+    async def test_no_outcome_is_wrong_where_headers_decide(self) -> None:
+        bound = Binding(self.queue, self.queue, arguments={"x-match": "all", "go": "yes"})
+        exchange = Exchange(self.queue, "headers", auto_delete=True)
+        queue = Queue(self.queue)
+        await self.client.declare(Topology((exchange,), (queue,), (bound,)))
+        wanted = [random.random() < 0.5 for _ in range(1000)]
+        outcomes: list[Any] = await DeferredList(
+            [
+                self.client.publish(
+                    Message(b"", headers={"go": "yes" if good else "no"}, message_id=None),
+                    self.queue,
+                )
+                for good in wanted
+            ],
+            consumeErrors=True,
+        )
+        self.assertEqual([success for success, _ in outcomes], wanted)
+
+    async def test_longest_headers_that_fit_are_taken_and_longer_ones_cost_nothing_else(
+        self,
+    ) -> None:
+        await self.client.declare(Topology(queues=(Queue(self.queue),)))
+
+        def publish(length: int) -> Deferred[None]:
+            message = Message(b"", headers={"h": "x" * length}, delivery_mode=None, message_id=None)
+            return self.client.publish(message, "", self.queue)
+
+        overhead = len(Header(1, 0, BasicProperties(headers={"h": ""})).marshal())
+        await publish(131072 - overhead)
+        await self.failing(publish(131072 - overhead + 1), NotSentError)
+        self.assertEqual(self.client.state, "ready")
+
 
 class DeclarationTests(ClientOnRabbitMQTestCase):
     """Topology that the broker refuses is told in its words, and touches nothing else."""
@@ -142,6 +188,52 @@ class DeclarationTests(ClientOnRabbitMQTestCase):
         await client.stopService()
         self.assertEqual(error.reply_code, 403)
         self.assertTrue(error.reply_text.startswith("ACCESS_REFUSED - Login was refused"))
+
+
+class LeavingTests(ClientOnRabbitMQTestCase):
+    """What was begun is ended, and nothing else with it."""
+
+    async def test_consumers_that_leave_at_once_cost_nothing(self) -> None:
+        await self.client.declare(Topology(queues=(Queue(self.queue),)))
+        for _ in range(50):
+            consumer = Consumer(self.queue, lambda _: None)
+            self.client.add(consumer)
+            self.client.remove(consumer)
+        await self.client.publish(Message(b"x"), "", self.queue)
+        self.assertEqual(await self.collect(1), [b"x"])
+
+    async def test_messages_in_hand_when_it_stops_are_in_the_queue_again(self) -> None:
+        await self.client.declare(Topology(queues=(Queue(self.queue),)))
+        for _ in range(10):
+            await self.client.publish(Message(b"x"), "", self.queue)
+        refused = Publisher(Topology(exchanges=(Exchange("nowhere", passive=True),)))
+        for _ in range(2):  # the second time they are redelivered
+            client = AMQPClient([self.node.url], reactor, stop_timeout=0.1)
+            client.add(refused)
+            held: Deferred[None] = Deferred()
+            client.startService()
+            await client.consume(self.queue, _forward(refused, held, 10), prefetch=10)
+            await held
+            await client.stopService()
+            client.remove(refused)
+        errors = self.flushLoggedErrors(NotSentError)
+        self.assertEqual(len(errors), 20)
+        self.assertEqual(len(await self.collect(10, lambda d: d.delivery_tag)), 10)
+
+
+def _forward(
+    publisher: Publisher, held: Deferred[None], count: int
+) -> Callable[[Delivery], Deferred[None]]:
+    """Return a handler that publishes; `held` fires when it has been called `count` times."""
+    calls: list[Delivery] = []
+
+    def handler(delivery: Delivery) -> Deferred[None]:
+        calls.append(delivery)
+        if len(calls) == count:
+            held.callback(None)
+        return publisher.publish(delivery.message, "nowhere")
+
+    return handler
 
 
 class RestoringTests(ClientOnRabbitMQTestCase):
