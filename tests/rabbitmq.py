@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from unittest import SkipTest
@@ -123,15 +124,19 @@ class RabbitMQNode:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return so many TCP ports that are free on 127.0.0.1 now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Return so many TCP ports that are free on 127.0.0.1 now.
+
+    They are below those that the system gives to outgoing connections, lest one of these takes
+    the port of a node while it is down.
+    """
+    with ExitStack() as stack:
+        ports: set[int] = set()
+        while len(ports) < count:
+            port = random.randrange(10_000, 32_768)
+            with suppress(OSError):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                ports.add(port)
+        return list(ports)
 
 
 @cache

@@ -199,3 +199,18 @@ class EndingTests(ChannelTestCase):
         with self.assertRaises(ChannelClosed) as caught:
             self.channel.publish(Message(b""), "", "x", False)
         self.assertEqual(caught.exception.reply_code, 404)
+
+    def test_publishing_while_the_connection_ends_raises_that_it_is_lost(self) -> None:
+        raised: list[Exception] = []
+        second = self.peer.open_channel()
+
+        def publish(_: object) -> None:  # the first channel is told of the end before the second
+            try:
+                second.publish(Message(b""), "", "x", False)
+            except ChannelClosed as error:
+                raised.append(error)
+
+        self.channel.closed.addCallback(publish)
+        self.peer.wire.end(ConnectionLost())
+        self.assertIsInstance(raised[0], ChannelLost)
+        self.assertIn("non-clean", str(raised[0]))
