@@ -42,7 +42,7 @@ class Channel:
 
     def open(self, connection: Connection) -> Deferred[IChannel]:
         """Open it on `connection` (``channel.open``); fire with itself."""
-        opening: Deferred[IChannel] = Deferred(self._opening_cancelled)
+        opening: Deferred[IChannel] = Deferred(lambda _: self._close())
         try:
             self._channel = connection.channel(
                 on_open_callback=lambda _: self._answered(opening, self)
@@ -190,10 +190,6 @@ class Channel:
         self._close_reason = reason or self._close_reason
         self._close()
         return ended
-
-    def _opening_cancelled(self, opening: Deferred[IChannel]) -> None:
-        self._waiting.discard(opening)
-        self._close()
 
     def _close(self) -> None:
         if not self._channel.connection.is_open:
