@@ -13,6 +13,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from netdemo.errors import StartupError
+from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,6 +107,7 @@ class LimitedFactory(Factory):
         self.max_connections = max_connections
         self.connections: set[Any] = set()
         self.refused = 0
+        self._emptied: Waiters[None] = Waiters()
 
     def buildProtocol(  # type: ignore[override]  # any IProtocol will do
         self, addr: IAddress | None
@@ -130,3 +132,9 @@ class LimitedFactory(Factory):
     def connection_ended(self, protocol: IProtocol) -> None:
         """Make room for another connection."""
         self.connections.discard(protocol)
+        if not self.connections:
+            self._emptied.callback(None)
+
+    def when_empty(self) -> Deferred[None]:
+        """Fire when no connection is open."""
+        return self._emptied.wait() if self.connections else succeed(None)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import FileSender
+from twisted.protocols.policies import TimeoutMixin
 from zope.interface import implementer
 
 from netdemo.listening import LimitedFactory, listening_services
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from twisted.application.service import MultiService
+    from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
     from netdemo.transport import IStreamTransport
+
+LINGER: Final = 5.0
+"""Seconds of silence that a peer has to close after the poem, before it is closed here."""
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -51,7 +56,7 @@ class PoemSender(FileSender):
 
 
 @implementer(IHalfCloseableProtocol)
-class PoetryProtocol(Protocol):
+class PoetryProtocol(Protocol, TimeoutMixin):
     """Sends the factory's file as fast as the peer takes it, then closes.
 
     The file is opened for this connection, so a replaced file is read by those who come later.
@@ -62,8 +67,11 @@ class PoetryProtocol(Protocol):
     transport: IStreamTransport
     _log = Logger()
     _file: BinaryIO | None = None
+    _sent = False
+    _peer_ended = False
 
     def connectionMade(self) -> None:
+        self.callLater = self.factory.clock.callLater  # type: ignore[assignment,method-assign]
         try:
             self._file = open_regular(self.factory.path)
         except OSError as error:
@@ -71,7 +79,19 @@ class PoetryProtocol(Protocol):
             self.transport.loseConnection()
             return
         sending = PoemSender().beginFileTransfer(self._file, self.transport)
-        sending.addCallbacks(lambda _: self.transport.loseConnection(), self._broken_off)
+        sending.addCallbacks(lambda _: self._close(), self._broken_off)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: ARG002
+        self.resetTimeout()
+
+    def _close(self) -> None:
+        self._sent = True
+        if self._peer_ended or ISSLTransport.providedBy(self.transport):  # which reads on to close
+            self.transport.loseConnection()
+        else:
+            # Closing with bytes unread would reset the connection, and the end of the poem be
+            # lost with it: half-close, and go on dropping what the peer sends.
+            self.transport.loseWriteConnection()
 
     def _broken_off(self, reason: Failure) -> None:
         # `FileSender` fails with a bare Exception when the peer leaves, which is no error here.
@@ -86,11 +106,20 @@ class PoetryProtocol(Protocol):
 
     def readConnectionLost(self) -> None:
         """Go on sending: the peer has only said that it will say nothing."""
+        self._peer_ended = True
+        if self._sent:
+            self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
+        """Give the peer time to close, now that the whole poem is with the kernel."""
+        self.setTimeout(LINGER)
+
+    def timeoutConnection(self) -> None:
+        """Close first: the peer has not, and has said nothing for a while."""
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        self.setTimeout(None)
         if self._file is not None:
             self._file.close()
         self.factory.connection_ended(self)
@@ -99,9 +128,12 @@ class PoetryProtocol(Protocol):
 class PoetryFactory(LimitedFactory):
     """Builds servers of the file at `path`."""
 
-    def __init__(self, path: Path, *, max_connections: int | None = None) -> None:
+    def __init__(
+        self, path: Path, clock: IReactorTime, *, max_connections: int | None = None
+    ) -> None:
         super().__init__(max_connections)
         self.path = path
+        self.clock = clock
 
     def new_protocol(self) -> PoetryProtocol:
         return PoetryProtocol()
@@ -118,5 +150,5 @@ def poetry_service(
 
     `max_connections` counts over all endpoints together.
     """
-    factory = PoetryFactory(path, max_connections=max_connections)
+    factory = PoetryFactory(path, reactor, max_connections=max_connections)
     return listening_services(endpoints, factory, reactor)

@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import pika
 from pika import frame, spec
 from pika.connection import URLParameters
-from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.python.failure import Failure
 
 from netdemo.amqp.session import Session
+from tests.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pika.amqp_object import Method
-    from twisted.internet.protocol import Protocol
     from twisted.internet.testing import MemoryReactorClock
 
     from netdemo.amqp.interfaces import IChannel
@@ -48,32 +45,6 @@ AGREEMENTS: dict[type, Callable[[], Method]] = {
     spec.Exchange.Bind: spec.Exchange.BindOk,
     spec.Queue.Bind: spec.Queue.BindOk,
 }
-
-
-class Wire(StringTransport):
-    """A transport in memory that ends its protocol's connection when it is told to."""
-
-    def __init__(self, protocol: Protocol) -> None:
-        super().__init__()
-        self.protocol = protocol
-        self.write_ended = False
-
-    def loseConnection(self) -> None:
-        self.disconnecting = True
-
-    def abortConnection(self) -> None:
-        self.end(ConnectionAborted())
-
-    def loseWriteConnection(self) -> None:
-        """Note a half-close."""
-        self.write_ended = True
-
-    def end(self, reason: Exception | None = None) -> None:
-        """End the connection, cleanly unless there is another `reason`."""
-        if self.connected:
-            self.connected = False
-            self.disconnecting = True
-            self.protocol.connectionLost(Failure(reason or ConnectionDone()))
 
 
 class Peer:

@@ -37,9 +37,6 @@ class SourceTests(SynchronousTestCase):
     def test_queue_is_consumed_by_its_name(self) -> None:
         self.assertEqual("log", source(OURS).queue)
 
-    def test_queue_is_not_its_own(self) -> None:
-        self.assertFalse(source(OURS).own)
-
     def test_existing_queue_is_only_asked_for(self) -> None:
         self.assertEqual(Topology(queues=(Queue("log", passive=True),)), source(EXISTING).topology)
 
@@ -53,9 +50,6 @@ class SourceTests(SynchronousTestCase):
             ),
             come_from.topology,
         )
-
-    def test_queue_for_an_exchange_is_its_own(self) -> None:
-        self.assertTrue(source(LOGS).own)
 
     def test_two_sources_of_an_exchange_have_different_queues(self) -> None:
         self.assertNotEqual(source(LOGS).queue, source(LOGS).queue)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).absolute().parent.parent
 
 FLOORS = (
-    ("netdemo", "errors address transport listening echo poetry"),
+    ("netdemo", "errors address transport waiters listening echo poetry"),
     (
         "netdemo.amqp",
-        "broker_url waiters window message topology interfaces channel session attachment "
+        "broker_url window message topology interfaces channel session attachment "
         "declaration destination publisher consumer client rpc",
     ),
     ("netdemo.broker", "wire exchanges queues store vhost connection server"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unittest
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import IService
 from twisted.internet import reactor
@@ -13,16 +13,21 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
-from netdemo.poetry import PoetryFactory, PoetryProtocol, poetry_service
+from netdemo.poetry import LINGER, PoetryFactory, PoetryProtocol, poetry_service
 from tests.folders import temporary_folder
+from tests.wire import Wire
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
 
 PEER = IPv4Address("TCP", "127.0.0.1", 50000)
 DESCRIPTORS = Path("/proc/self/fd")
@@ -35,12 +40,15 @@ class PoetryTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.path = temporary_folder(self).resolve() / "poem.txt"
         self.path.write_bytes(b"so much depends upon\n")
-        self.factory = PoetryFactory(self.path)
+        self.clock = Clock()
+        self.factory = PoetryFactory(self.path, self.clock)
+        self.addCleanup(lambda: self.assertEqual([], self.clock.getDelayedCalls()))
 
     def connect(self) -> tuple[PoetryProtocol, Any]:
         """Return the server of one connection, and its transport."""
         protocol = cast("PoetryProtocol", self.factory.buildProtocol(PEER))
-        transport = StringTransport()
+        transport = Wire(protocol)
+        self.addCleanup(transport.end)
         protocol.makeConnection(transport)
         return protocol, transport
 
@@ -48,14 +56,14 @@ class PoetryTestCase(SynchronousTestCase):
         """Take all that is sent, as a peer that always reads; it must end with a close."""
         while transport.producer is not None:
             transport.producer.resumeProducing()
-        self.assertTrue(transport.disconnecting)
+        self.assertTrue(transport.disconnecting or transport.write_ended)
         return bytes(transport.value())
 
-    def leave(self, protocol: Any, transport: Any) -> None:
+    def leave(self, transport: Any) -> None:
         """Let the peer leave, as a real transport tells of it."""
         if transport.producer is not None:
             transport.producer.stopProducing()
-        protocol.connectionLost(Failure(ConnectionLost()))
+        transport.end(ConnectionLost())
 
 
 class PoetryTests(PoetryTestCase):
@@ -114,15 +122,42 @@ class PoetryTests(PoetryTestCase):
         protocol.readConnectionLost()
         self.assertTrue(self.download(transport) == LARGE)
 
-    def test_peer_that_takes_no_more_is_closed(self) -> None:
+    def test_peer_that_half_closed_is_closed_when_it_has_the_poem(self) -> None:
         protocol, transport = self.connect()
-        protocol.writeConnectionLost()
+        protocol.readConnectionLost()
+        self.download(transport)
         self.assertTrue(transport.disconnecting)
+        self.assertFalse(transport.write_ended)
 
-    def test_end_of_the_connection_is_told_to_the_factory(self) -> None:
+    def test_peer_is_half_closed_first_and_closed_when_it_closes(self) -> None:
         protocol, transport = self.connect()
         self.download(transport)
-        protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertTrue(transport.write_ended)
+        self.assertFalse(transport.disconnecting)
+        protocol.readConnectionLost()
+        self.assertTrue(transport.disconnecting)
+
+    def test_peer_that_never_closes_is_closed_after_a_silence(self) -> None:
+        protocol, transport = self.connect()
+        self.download(transport)
+        self.clock.advance(LINGER - 1)
+        protocol.dataReceived(b"still here")
+        self.clock.advance(LINGER - 1)
+        self.assertFalse(transport.disconnecting)
+        self.clock.advance(1)
+        self.assertTrue(transport.disconnecting)
+
+    def test_tls_is_closed_at_once_since_it_reads_on_by_itself(self) -> None:
+        _, transport = self.connect()
+        directlyProvides(transport, ISSLTransport)
+        self.download(transport)
+        self.assertTrue(transport.disconnecting)
+        self.assertFalse(transport.write_ended)
+
+    def test_end_of_the_connection_is_told_to_the_factory(self) -> None:
+        _, transport = self.connect()
+        self.download(transport)
+        transport.end()
         self.assertEqual(set(), self.factory.connections)
 
 
@@ -149,7 +184,7 @@ class VanishedFileTests(PoetryTestCase):
         self.assertEqual([], self.flushLoggedErrors())
 
     def test_end_of_the_connection_makes_room(self) -> None:
-        self.leave(*self.connect())
+        self.leave(self.connect()[1])
         self.assertEqual(set(), self.factory.connections)
 
     def test_pipe_in_its_place_is_not_waited_for(self) -> None:
@@ -194,22 +229,22 @@ class OpenFilesTests(PoetryTestCase):
 
     def test_file_is_closed_when_the_peer_leaves_midway(self) -> None:
         self.path.write_bytes(LARGE)
-        protocol, transport = self.connect()
+        _, transport = self.connect()
         transport.producer.resumeProducing()
-        self.leave(protocol, transport)
+        self.leave(transport)
         self.assertEqual(0, self.open_files())
 
     def test_peer_that_leaves_midway_is_no_logged_error(self) -> None:
         self.path.write_bytes(LARGE)
-        protocol, transport = self.connect()
+        _, transport = self.connect()
         transport.producer.resumeProducing()
-        self.leave(protocol, transport)
+        self.leave(transport)
         self.assertEqual([], self.flushLoggedErrors())
 
     def test_file_is_closed_when_it_was_sent(self) -> None:
-        protocol, transport = self.connect()
+        _, transport = self.connect()
         self.download(transport)
-        protocol.connectionLost(Failure(ConnectionDone()))
+        transport.end()
         self.assertEqual(0, self.open_files())
 
 
@@ -236,19 +271,26 @@ class PoetryServiceTests(PoetryTestCase):
 
 
 class Download(Protocol):
-    """Half-closes at once; `received` fires with all that came."""
+    """Downloads a poem; `received` fires with all that came when the server has closed.
+
+    It half-closes at once, or it says something whenever something comes.
+    """
 
     transport: Any
 
-    def __init__(self) -> None:
+    def __init__(self, talkative: bool = False) -> None:
         self.received: Deferred[bytes] = Deferred()
+        self._talkative = talkative
         self._parts: list[bytes] = []
 
     def connectionMade(self) -> None:
-        self.transport.loseWriteConnection()
+        if not self._talkative:
+            self.transport.loseWriteConnection()
 
     def dataReceived(self, data: bytes) -> None:
         self._parts.append(data)
+        if self._talkative:
+            self.transport.write(b"lovely\n" * 1000)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if reason.check(ConnectionDone):
@@ -262,11 +304,18 @@ class SocketTests(TestCase):
 
     timeout = 30
 
-    async def test_half_closed_download_is_byte_identical(self) -> None:
+    def setUp(self) -> None:
         path = temporary_folder(self) / "poem.txt"
         path.write_bytes(LARGE * 4)
-        port: Any = reactor.listenTCP(0, PoetryFactory(path), interface="127.0.0.1")  # type: ignore[arg-type]
+        factory: Any = PoetryFactory(path, cast("Any", reactor))
+        port: Any = reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
-        download = await connectProtocol(endpoint, Download())
+        self.endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+
+    async def test_half_closed_download_is_byte_identical(self) -> None:
+        download = await connectProtocol(self.endpoint, Download())
+        self.assertTrue(await download.received == LARGE * 4)
+
+    async def test_download_of_a_peer_that_talks_is_byte_identical(self) -> None:
+        download = await connectProtocol(self.endpoint, Download(talkative=True))
         self.assertTrue(await download.received == LARGE * 4)

@@ -7,16 +7,18 @@ from typing import Any
 from pika import BasicProperties, spec
 from twisted.internet.interfaces import IPullProducer
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from netdemo.address import QueueDestination
-from netdemo.amqp.client import AMQPClient
+from netdemo.amqp.client import STOP_TIMEOUT, AMQPClient
 from netdemo.amqp.destination import source
 from netdemo.bridge.pull import PullFactory, PullProtocol
 from netdemo.bridge.routes import PullRoute
 from tests.clients import memory_endpoint
-from tests.peer import Wire, connected
+from tests.peer import connected
+from tests.wire import Wire
 
 
 class PullTestCase(TestCase):
@@ -25,10 +27,11 @@ class PullTestCase(TestCase):
     asked: list[Any]
 
     def setUp(self) -> None:
-        reactor = MemoryReactorClock()
-        self.amqp = AMQPClient(["amqp://one:1"], reactor, endpoint=memory_endpoint)
+        self.reactor = MemoryReactorClock()
+        self.amqp = AMQPClient(["amqp://one:1"], self.reactor, endpoint=memory_endpoint)
         self.amqp.startService()
-        self.broker = connected(reactor).let_in()
+        self.addCleanup(self.stop)
+        self.broker = connected(self.reactor).let_in()
         self.broker.agree()
         self.factory = PullFactory(
             PullRoute(QueueDestination("q"), "tcp:7002", prefetch=3),
@@ -36,6 +39,14 @@ class PullTestCase(TestCase):
             self.amqp,
         )
         self.client, self.wire = self.connect()
+
+    def stop(self) -> None:
+        """Stop the AMQP client, to which the broker answers nothing any more."""
+        for protocol in list(self.factory.connections):
+            protocol.transport.end()
+        stopping = self.amqp.stopService()
+        self.reactor.advance(STOP_TIMEOUT)
+        self.successResultOf(stopping)
 
     def connect(self) -> tuple[PullProtocol, Wire]:
         """Connect a TCP client; its consumer is accepted."""
@@ -85,6 +96,12 @@ class DeliveringTests(PullTestCase):
         self.assertEqual(self.factory.delivered, 2)
         self.assertIsNone(self.wire.producer)
 
+    def test_next_messages_are_acknowledged_too(self) -> None:
+        for tag in (1, 2):
+            self.deliver(b"a", tag)
+            self.client.resumeProducing()
+        self.assertEqual(self.answers(), [("Basic.Ack", 1), ("Basic.Ack", 2)])
+
     def test_transport_that_asks_before_anything_is_written_acknowledges_nothing(self) -> None:
         self.client.resumeProducing()
         self.deliver(b"a", 1)
@@ -101,6 +118,15 @@ class DeliveringTests(PullTestCase):
         self.assertEqual(self.wire.value(), b"c\n")
         self.assertEqual(self.answers(), [("Basic.Ack", 2)])
         self.assertEqual(self.factory.kept, 1)
+
+    def test_client_whose_messages_are_all_kept_is_told_in_the_log(self) -> None:
+        with capturedLogs() as logged:
+            for tag in (1, 2, 3):
+                self.deliver(b"a\nb", tag)
+        formats = [event["log_format"] for event in logged if event["log_level"] is LogLevel.error]
+        self.assertEqual(len(formats), 4)
+        self.assertIn("gets no more messages", formats[-1])
+        self.assertEqual(logged[-1]["count"], 3)
 
 
 class LeavingTests(PullTestCase):

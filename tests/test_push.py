@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
+from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from netdemo.address import QueueDestination
@@ -14,8 +15,8 @@ from netdemo.amqp.window import Window
 from netdemo.bridge.push import LINGER, PushFactory, PushProtocol
 from netdemo.bridge.routes import PushRoute
 from netdemo.errors import ChannelClosed, ConnectionClosed
-from tests.peer import Wire
 from tests.publishing import Publishing
+from tests.wire import Wire
 
 ENDPOINT = "tcp:7001"
 
@@ -25,6 +26,7 @@ class PushTestCase(TestCase):
 
     ack = False
     window = 100
+    window_bytes = 1000
 
     def setUp(self) -> None:
         self.broker = Publishing()
@@ -34,7 +36,7 @@ class PushTestCase(TestCase):
             target(QueueDestination("q")),
             self.broker.publisher,
             self.clock,
-            window=Window(messages=self.window),
+            window=Window(self.window, self.window_bytes),
             retry_policy=lambda attempt: 1.0 * attempt,
         )
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
@@ -175,6 +177,22 @@ class FlowControlTests(PushTestCase):
         self.broker.ack(4, multiple=True)
 
 
+class FlowControlInBytesTests(PushTestCase):
+    """A window of ten bytes for the whole route."""
+
+    window_bytes = 10
+
+    def test_full_window_stops_reading(self) -> None:
+        self.client.dataReceived(b"12345\n1234\n")
+        self.assertEqual(self.wire.producerState, "producing")
+        self.client.dataReceived(b"1\n2\n")
+        self.assertEqual(self.broker.sent(), [b"12345", b"1234", b"1"])
+        self.assertEqual(self.wire.producerState, "paused")
+        self.broker.ack(3, multiple=True)
+        self.assertEqual(self.broker.sent(), [b"2"])
+        self.assertEqual(self.wire.producerState, "producing")
+
+
 class AnswerTests(PushTestCase):
     """With answers."""
 
@@ -216,6 +234,15 @@ class AnswerTests(PushTestCase):
     def test_client_that_does_not_read_its_answers_is_not_read(self) -> None:
         self.assertIs(self.wire.producer, self.client)
         self.client.pauseProducing()
+        self.assertEqual(self.wire.producerState, "paused")
+        self.client.resumeProducing()
+        self.assertEqual(self.wire.producerState, "producing")
+
+    def test_client_is_read_again_when_nothing_holds_it_any_more(self) -> None:
+        self.factory.window.take(1000)
+        self.client.dataReceived(b"a\n")
+        self.client.pauseProducing()
+        self.factory.window.give_back(1000)
         self.assertEqual(self.wire.producerState, "paused")
         self.client.resumeProducing()
         self.assertEqual(self.wire.producerState, "producing")
@@ -271,6 +298,21 @@ class TooLongTests(PushTestCase):
         self.clock.advance(LINGER)
         self.assertFalse(self.wire.connected)
 
+    def test_client_that_does_not_read_its_answers_is_read_until_it_closes(self) -> None:
+        self.client.dataReceived(b"a\n" + b"x" * 20)
+        self.client.pauseProducing()
+        self.broker.ack(1)
+        self.assertEqual(self.wire.producerState, "producing")
+
+    def test_over_tls_it_is_closed_and_aborted_in_time(self) -> None:
+        directlyProvides(self.wire, ISSLTransport)
+        self.client.dataReceived(b"x" * 20)
+        self.assertTrue(self.wire.value().startswith(b"ERR too-long "))
+        self.assertTrue(self.wire.disconnecting)
+        self.assertFalse(self.wire.write_ended)
+        self.clock.advance(LINGER)
+        self.assertFalse(self.wire.connected)
+
     def test_client_that_left_before_its_answer_leaves_nothing(self) -> None:
         self.client.dataReceived(b"a\n" + b"x" * 20)
         self.wire.end(ConnectionLost())
@@ -305,19 +347,29 @@ class StoppingTests(PushTestCase):
         stopped = self.factory.stop()
         self.assertEqual(self.broker.sent(), [b"a", b"b", b"c"])
         self.broker.ack(2, multiple=True)
-        self.assertNoResult(stopped)
         self.assertFalse(self.wire.disconnecting)
         self.broker.ack(3)
-        self.successResultOf(stopped)
         self.assertTrue(self.wire.disconnecting)
+        self.assertNoResult(stopped)
+        self.wire.end()
+        self.successResultOf(stopped)
 
     def test_idle_clients_are_closed_at_once(self) -> None:
-        self.successResultOf(self.factory.stop())
+        stopped = self.factory.stop()
         self.assertTrue(self.wire.disconnecting)
+        self.wire.end()
+        self.successResultOf(stopped)
+
+    def test_client_that_does_not_take_its_answers_is_aborted_in_time(self) -> None:
+        stopped = self.factory.stop()
+        self.clock.advance(LINGER)
+        self.assertFalse(self.wire.connected)
+        self.successResultOf(stopped)
 
     def test_record_that_waits_to_be_published_again_is_given_up(self) -> None:
         self.client.dataReceived(b"a\n")
         self.broker.nack(1)
+        self.wire.end()
         self.successResultOf(self.factory.stop())
         self.assertEqual(self.factory.confirmed, 0)
 
@@ -326,5 +378,18 @@ class StoppingTests(PushTestCase):
         self.client.readConnectionLost()
         stopped = self.factory.stop()
         self.broker.ack(1)
-        self.successResultOf(stopped)
         self.assertTrue(self.wire.disconnecting)
+        self.wire.end()
+        self.successResultOf(stopped)
+
+    def test_stopped_before_it_works_as_before(self) -> None:
+        self.wire.end()
+        self.successResultOf(self.factory.stop())
+        client, _ = self.connect()
+        client.dataReceived(b"a\n")
+        self.broker.nack(1)
+        self.broker.sent()
+        self.clock.advance(1)
+        self.assertEqual(self.broker.sent(), [b"a"])
+        self.broker.ack(2)
+        self.assertEqual(self.factory.confirmed, 1)

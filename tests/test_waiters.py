@@ -1,11 +1,11 @@
-"""`netdemo.amqp.waiters`: many who wait for one event."""
+"""`netdemo.waiters`: many who wait for one event."""
 
 from __future__ import annotations
 
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import TestCase
 
-from netdemo.amqp.waiters import Waiters
+from netdemo.waiters import Waiters
 
 
 class WaitersTests(TestCase):

@@ -23,7 +23,8 @@ class Attachment:
     """Gives `user` a channel with its topology declared, and another when it ends for an error.
 
     `retry_policy` returns seconds to wait after so many failures in a row; 0 is a channel that
-    had worked. It ends with the session, and with `end`.
+    had worked. It ends with the session, and with `end`. `tried` fires when the user works for
+    the first time, or could not.
     """
 
     _log = Logger()
@@ -39,6 +40,7 @@ class Attachment:
         self._session = session
         self._clock = clock
         self._retry_policy = retry_policy
+        self.tried: Deferred[None] = Deferred()
         self._ended = False
         self._working: Deferred[None] = succeed(None)
 
@@ -46,6 +48,7 @@ class Attachment:
         """Open the first channel."""
         self._working = Deferred.fromCoroutine(self._work())
         self._working.addErrback(self._unless_cancelled)
+        self._working.addCallback(lambda _: self._has_tried())
 
     def end(self) -> None:
         """Close the channel and open no other."""
@@ -78,20 +81,24 @@ class Attachment:
             await self._user.topology.declare(channel)
             await self._user.attach(channel)
             worked = True
+            self._has_tried()
             if not self._ended:  # it may have been ended from within `attach`
                 reason = await channel.closed
         except ChannelClosed as closed:
             reason = closed
         except Exception as error:  # a name that can't be put on the wire, for example
-            if self._ended:
-                raise
-            self._log.failure("{user}", user=self._user)
-            reason = ChannelClosed(repr(error))
-        finally:
-            if channel is not None:
-                self._user.detach(reason)
-                channel.close().addErrback(self._unless_cancelled)
+            if not self._ended:  # else it is the cancellation
+                self._log.failure("{user}", user=self._user)
+                reason = ChannelClosed(repr(error))
+        if channel is not None:
+            self._user.detach(reason)
+            channel.close().addErrback(self._unless_cancelled)
+        self._has_tried()
         return reason, worked
+
+    def _has_tried(self) -> None:
+        if not self.tried.called:
+            self.tried.callback(None)
 
     def _unless_cancelled(self, failure: Failure) -> None:
         if not failure.check(CancelledError):

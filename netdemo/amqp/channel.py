@@ -12,8 +12,8 @@ from zope.interface import implementer
 
 from netdemo.amqp.interfaces import IChannel
 from netdemo.amqp.message import Delivery, Message, Return
-from netdemo.amqp.waiters import Waiters
 from netdemo.errors import AMQPError, ChannelClosed, ChannelClosedByUs, ChannelLost
+from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,10 +17,11 @@ from twisted.logger import Logger
 from netdemo.amqp.attachment import Attachment
 from netdemo.amqp.broker_url import BrokerURL
 from netdemo.amqp.consumer import PREFETCH, Consumer
+from netdemo.amqp.declaration import Declaration
 from netdemo.amqp.publisher import Publisher
 from netdemo.amqp.session import HANDSHAKE_TIMEOUT, Session
-from netdemo.amqp.waiters import Waiters
 from netdemo.errors import ChannelClosedByUs, ConnectionClosed
+from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,7 +150,7 @@ class AMQPClient(Service):
         return Deferred.fromCoroutine(self._declare(topology))
 
     def add(self, user: IChannelUser) -> None:
-        """Give `user` a channel, now and on every later connection.
+        """Give `user` a channel, now and on every later connection: a `Declaration` before others.
 
         :raises ValueError: when it was added before.
         """
@@ -157,7 +158,7 @@ class AMQPClient(Service):
             raise ValueError(f"{user} was added before")
         self._users[user] = None
         user.start()
-        if self._session is not None:
+        if self._session is not None and self.state == "ready":
             self._attach(user, self._session)
 
     def remove(self, user: IChannelUser) -> None:
@@ -227,21 +228,34 @@ class AMQPClient(Service):
         return ConnectionClosed(str(error).rstrip("."))
 
     async def _use(self, session: ISession, broker: BrokerURL) -> ConnectionClosed:
+        self._session = session
+        await self._attach_declarations(session)
+        if self.state == "connecting" and not session.closed.called:
+            self._ready(session, broker)
+        reason = await session.closed
+        self._session = None
+        for user in list(self._users):
+            self._detach(user)
+        return reason
+
+    async def _attach_declarations(self, session: ISession) -> None:
+        """Have what all may rely on declared, as far as the broker agrees, before others come."""
+        for user in list(self._users):
+            if isinstance(user, Declaration):
+                self._attach(user, session)
+        for attachment in list(self._users.values()):
+            if attachment is not None:
+                await attachment.tried
+
+    def _ready(self, session: ISession, broker: BrokerURL) -> None:
         self._log.info("{broker}: ready", broker=broker)
         self.state = "ready"
-        self._session = session
         for user in list(self._users):
             self._attach(user, session)
         waiting, self._waiting = self._waiting, []
         for ready, _ in waiting:
             if not ready.called:  # else another's callback has cancelled it
                 ready.callback(None)
-        try:
-            return await session.closed
-        finally:
-            self._session = None
-            for user in list(self._users):
-                self._detach(user)
 
     async def _wait(self, broker: BrokerURL) -> None:
         self.state = "waiting"

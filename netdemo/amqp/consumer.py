@@ -11,8 +11,8 @@ from zope.interface import implementer
 
 from netdemo.amqp.interfaces import IChannelUser
 from netdemo.amqp.topology import Topology
-from netdemo.amqp.waiters import Waiters
 from netdemo.errors import ConsumerCancelled
+from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -26,13 +26,12 @@ class Target:
 class Source:
     """The queue from which a destination's messages are consumed.
 
-    An `own` queue is exclusive to the connection and must be declared while nobody consumes too,
-    lest messages that come meanwhile are lost.
+    The topology must be declared while nobody consumes too, lest messages that come meanwhile
+    are lost. A queue bound to an exchange is exclusive to the connection, and goes with it.
     """
 
     topology: Topology
     queue: str
-    own: bool
 
 
 def target(destination: Destination) -> Target:
@@ -50,11 +49,11 @@ def source(destination: Destination) -> Source:
     """Return where to consume from for `destination`; each call names another queue of its own."""
     if isinstance(destination, QueueDestination):
         declared = Queue(destination.name, passive=not destination.declare)
-        return Source(Topology(queues=(declared,)), destination.name, own=False)
+        return Source(Topology(queues=(declared,)), destination.name)
     queue = Queue(f"netdemo-{new_message_id()}", durable=False, exclusive=True)
     topology = Topology(
         exchanges=(Exchange(destination.name, passive=True),),
         queues=(queue,),
         bindings=(Binding(destination.name, queue.name, destination.routing_key),),
     )
-    return Source(topology, queue.name, own=True)
+    return Source(topology, queue.name)

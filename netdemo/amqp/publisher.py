@@ -24,7 +24,6 @@ from zope.interface import implementer
 
 from netdemo.amqp.interfaces import IChannelUser
 from netdemo.amqp.topology import Topology
-from netdemo.amqp.waiters import Waiters
 from netdemo.amqp.window import Window
 from netdemo.errors import (
     ChannelClosed,
@@ -35,6 +34,7 @@ from netdemo.errors import (
     OutcomeUnknownError,
     UnroutableError,
 )
+from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
     from netdemo.amqp.interfaces import IChannel

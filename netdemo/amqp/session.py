@@ -25,8 +25,8 @@ from zope.interface import implementer
 
 from netdemo.amqp.channel import Channel
 from netdemo.amqp.interfaces import ISession
-from netdemo.amqp.waiters import Waiters
 from netdemo.errors import ConnectionClosed, ConnectionClosedByUs, HandshakeTimeout
+from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,7 +7,7 @@ from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
 
-from netdemo.amqp.waiters import Waiters
+from netdemo.waiters import Waiters
 
 WINDOW_MESSAGES: Final = 1000
 """Messages under way at once, unless said otherwise."""

@@ -102,6 +102,13 @@ class PullProtocol(Protocol):
             message_id=delivery.message.message_id,
             reason=error,
         )
+        if len(self._kept) == self.factory.route.prefetch:
+            self._log.error(
+                "{route}: {peer} gets no more messages: all {count} that it may hold are kept",
+                route=self.factory.route,
+                peer=self.transport.getPeer(),
+                count=len(self._kept),
+            )
 
     def _return_all(self, deliveries: list[Deferred[None]]) -> None:
         returned = deliveries[:]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import attrs
 from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
@@ -58,7 +60,9 @@ class PushProtocol(Protocol):
 
     It stops reading while the route's window is full, and while the client leaves 64 KiB of
     answers unread. A client that half-closes is closed when all that it sent is done, so that
-    the end of the connection tells even a sender without answers that nothing is left.
+    the end of the connection tells even a sender without answers that nothing is left. Over TLS
+    and behind haproxy Twisted knows no half-close: a client that ends its side has left, and what
+    it sent goes on without it.
     """
 
     factory: PushFactory
@@ -181,7 +185,7 @@ class PushProtocol(Protocol):
         if not self._closing:
             self._closing = True
             self.transport.unregisterProducer()
-        if self._ended or ISSLTransport.providedBy(self.transport):  # TLS has no half-close
+        if self._ended:
             self.transport.loseConnection()
         elif self._lingering is None:
             self._linger()
@@ -191,9 +195,12 @@ class PushProtocol(Protocol):
 
         Closing with bytes unread would reset the connection, and the answer be lost with it.
         """
-        self.transport.resumeProducing()
-        self.transport.loseWriteConnection()
         self._lingering = self.factory.clock.callLater(LINGER, self.transport.abortConnection)
+        if ISSLTransport.providedBy(self.transport):  # it has no half-close, and reads on to close
+            self.transport.loseConnection()
+        else:
+            self.transport.resumeProducing()
+            self.transport.loseWriteConnection()
 
     def _wait_for_room(self) -> None:
         if self.factory.window.full and not (self._ended or self._refused):
@@ -276,13 +283,24 @@ class PushFactory(LimitedFactory):
         return done.addBoth(self._done, len(record))
 
     def stop(self) -> Deferred[None]:
-        """Stop all connections; fire when every record that was read is done."""
+        """Stop all connections; fire when every record that was read is done and answered.
+
+        A client that has not read its answers after another `LINGER` seconds is aborted.
+        """
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
         self._stopping = True
         for protocol in list(self.connections):
             protocol.stop()
         for retrying in list(self._retrying):
             retrying.cancel()
-        return self.window.when_empty()
+        await self.window.when_empty()
+        with suppress(DeferredTimeout):
+            await self.when_empty().addTimeout(LINGER, self.clock)
+        for protocol in list(self.connections):
+            protocol.transport.abortConnection()
+        self._stopping = False
 
     def _publish(self, message: Message) -> Deferred[None]:
         target = self._target

@@ -69,6 +69,6 @@ def _push(route: PushRoute, client: AMQPClient, reactor: Any) -> PushFactory:
 
 def _pull(route: PullRoute, client: AMQPClient) -> PullFactory:
     come_from = source(route.destination)
-    if come_from.own:
-        client.add(Declaration(come_from.topology, name=str(route)))
+    # Also while nobody pulls: what is published meanwhile shall wait there.
+    client.add(Declaration(come_from.topology, name=str(route)))
     return PullFactory(route, come_from, client)
