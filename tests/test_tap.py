@@ -228,6 +228,12 @@ class BridgeTests(CommandTestCase):
     def test_prefetch_of_nothing_is_refused(self) -> None:
         self.assertIn("amqp-bridge: bad --prefetch '0': ", self.refusal("--prefetch=0"))
 
+    def test_prefetch_beyond_the_protocols_is_refused(self) -> None:
+        self.assertEqual(
+            "amqp-bridge: bad --prefetch '65536': expected a whole number from 1 to 65535",
+            self.refusal("--prefetch=65536"),
+        )
+
 
 class BridgeServiceTests(CommandTestCase):
     """The service of ``twistd amqp-bridge``."""

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 PREFETCH: Final = 1
 """Deliveries that a consumer holds unacknowledged, unless said otherwise: fair dispatch."""
 
+MAX_PREFETCH: Final = 65535
+"""AMQP has two bytes for it (AMQP 0-9-1, class basic, method qos)."""
+
 MAX_NAME: Final = 255
 """Bytes of a name (AMQP 0-9-1, section 4.2.5.3, short strings)."""
 
@@ -60,8 +63,8 @@ class Consumer:
         prefetch: int = PREFETCH,
         topology: Topology | None = None,
     ) -> None:
-        if prefetch < 1:  # 0 would be without a bound (AMQP 0-9-1, section 1.8.3.1)
-            raise ValueError(f"bad prefetch {prefetch}: expected at least 1")
+        if not 1 <= prefetch <= MAX_PREFETCH:  # 0 would be without a bound
+            raise ValueError(f"bad prefetch {prefetch}: expected 1 to {MAX_PREFETCH}")
         if len(queue.encode()) > MAX_NAME:
             raise ValueError(f"bad queue name {queue!r}: expected at most {MAX_NAME} bytes")
         self.queue = queue

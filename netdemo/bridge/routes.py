@@ -15,6 +15,9 @@ MAX_RECORD: Final = 64 * 1024
 PREFETCH: Final = 100
 """Messages that a pull route has under way to one client, unless said otherwise."""
 
+MAX_PREFETCH: Final = 65535
+"""The most that it may have: AMQP has two bytes for it (0-9-1, class basic, method qos)."""
+
 
 @attrs.frozen
 class PushRoute:

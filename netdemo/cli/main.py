@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
 from twisted.python import usage
 
-from netdemo.cli.messages import ReceiveOptions, SendOptions
+from netdemo.cli.receive import ReceiveOptions
+from netdemo.cli.send import SendOptions
 from netdemo.errors import NetdemoError
 
 
@@ -34,10 +37,22 @@ def main() -> None:
     except (usage.UsageError, NetdemoError) as error:
         sys.exit(f"netdemo: {error}")
 
-    async def run(reactor: object) -> None:
+    async def run(reactor: Any) -> None:
+        running: Deferred[None] = Deferred.fromCoroutine(options.subOptions.run(reactor))
+        ended: Deferred[None] = Deferred()
+
+        def interrupt() -> Deferred[None]:
+            running.cancel()
+            return ended
+
+        reactor.addSystemEventTrigger("before", "shutdown", interrupt)
         try:
-            await options.subOptions.run(reactor)
+            await running
         except NetdemoError as error:
             raise SystemExit(f"netdemo {options.subCommand}: {error}") from None
+        except CancelledError:
+            raise SystemExit(f"netdemo {options.subCommand}: interrupted") from None
+        finally:
+            ended.callback(None)
 
     react(run)

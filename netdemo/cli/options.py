@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getopt
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,9 @@ class Options(usage.Options):
         super().parseOptions([*given, "--", *arguments])
 
 
-def at_least_one(option: str, text: str) -> int:
-    """Coerce the value of `option`."""
-    if not text.isdecimal() or int(text) < 1:
-        raise usage.UsageError(f"bad {option} {text!r}: expected a whole number of at least 1")
-    return int(text)
+def whole_number(option: str, text: str, maximum: int) -> int:
+    """Coerce the value of `option` to a whole number from 1 to `maximum`."""
+    with suppress(ValueError):  # no number, or one of thousands of digits
+        if 1 <= (number := int(text)) <= maximum:
+            return number
+    raise usage.UsageError(f"bad {option} {text!r}: expected a whole number from 1 to {maximum}")

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.python import usage
 
-from netdemo.bridge.routes import MAX_RECORD, PREFETCH, PullRoute, PushRoute, split_route
+from netdemo.bridge.routes import (
+    MAX_PREFETCH,
+    MAX_RECORD,
+    PREFETCH,
+    PullRoute,
+    PushRoute,
+    split_route,
+)
 from netdemo.errors import AddressError, BrokerURLError
 from netdemo.listening import check_endpoint
 from netdemo.tap.command import command_service
@@ -47,7 +54,7 @@ class Options(CommandOptions):
             None,
             PREFETCH,
             "Messages under way to one pull client",
-            positive_integer("--prefetch"),
+            positive_integer("--prefetch", MAX_PREFETCH),
         ],
         [
             "max-record",

@@ -25,14 +25,15 @@ def positive_number(option: str) -> Callable[[str], float]:
     return coerce
 
 
-def positive_integer(option: str) -> Callable[[str], int]:
-    """Coerce the value of `option` to a whole number of at least 1."""
+def positive_integer(option: str, maximum: int | None = None) -> Callable[[str], int]:
+    """Coerce the value of `option` to a whole number from 1 to `maximum`, if there is one."""
 
     def coerce(text: str) -> int:
         with suppress(ValueError):
-            if (number := int(text)) >= 1:
+            if (number := int(text)) >= 1 and (maximum is None or number <= maximum):
                 return number
-        raise usage.UsageError(f"bad {option} {text!r}: expected a whole number of at least 1")
+        expected = "of at least 1" if maximum is None else f"from 1 to {maximum}"
+        raise usage.UsageError(f"bad {option} {text!r}: expected a whole number {expected}")
 
     return coerce
 

@@ -204,6 +204,12 @@ class NetdemoTests(ProcessTestCase):
     def test_malformed_number_is_refused(self) -> None:
         text = self.refusal("receive", "/queue/x", "--count", "0")
         self.assertIn("netdemo: bad --count '0': expected a whole number", text)
+        text = self.refusal("receive", "/queue/x", "--count", "9" * 5000)
+        self.assertIn("9': expected a whole number", text)
+        text = self.refusal("receive", "/queue/x", "--prefetch=65536")
+        self.assertEqual(
+            "netdemo: bad --prefetch '65536': expected a whole number from 1 to 65535\n", text
+        )
 
     def test_malformed_broker_url_is_refused(self) -> None:
         text = self.refusal("send", "/queue/x", "body", broker=BAD_URL)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
+import ssl
 import subprocess
 from pathlib import Path
 from typing import IO
 from unittest import SkipTest
 
 from netdemo.amqp.message import new_message_id
+from tests.certificates import write_certificate
 from tests.folders import temporary_folder
 from tests.processes import PATIENCE, PROGRAMS, Process
 from tests.rabbitmq import RabbitMQNode, RabbitMQTestCase, free_ports
@@ -182,68 +183,60 @@ class StoppingTests(BridgeTestCase):
         self.assertEqual(again.terminate(), -signal.SIGTERM)
 
 
-class CommandTests(BridgeTestCase):
-    """``netdemo send`` and ``netdemo receive``."""
+class StoppingWithoutBrokerTests(BridgeTestCase):
+    """SIGTERM while the broker is away."""
 
-    def netdemo(self, *arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        """Run the command to its end."""
-        return subprocess.run(
-            [PROGRAMS / "netdemo", *arguments],
-            input=data,
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
-            env={**os.environ, "NETDEMO_BROKER": self.node.url},
+    def test_every_record_is_answered_before_the_end(self) -> None:
+        node = RabbitMQNode()
+        self.addCleanup(node.remove)
+        bridge = self.bridge("--ack", url=node.url)  # which never runs
+        push = self.push()
+        push.sendall(b"a\nb\n")
+        for _ in range(2):  # by the second attempt it has surely read them
+            bridge.wait_for("next attempt")
+        self.assertEqual(bridge.terminate(), -signal.SIGTERM)
+        answers = b"".join(iter(lambda: push.recv(4096), b""))
+        self.assertEqual(answers, b"ERR not-sent the client was stopped\n" * 2)
+
+
+class TLSTests(BridgeTestCase):
+    """The same over TLS, which has no half-close."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        certificate = self.cwd / "certificate.pem"
+        write_certificate(certificate)
+        tls = f"ssl:{{}}:interface=127.0.0.1:privateKey={certificate}:certKey={certificate}"
+        self.push_tls, self.pull_tls = free_ports(2)
+        self.routes = (
+            "--ack",
+            f"--push={self.queue}@{tls.format(self.push_tls)}",
+            f"--pull={self.queue}@{tls.format(self.pull_tls)}",
         )
 
-    def test_lines_of_standard_input_are_received_in_order(self) -> None:
-        sent = self.netdemo("send", self.queue, data=b"a\n\nc\nwithout end")
-        self.assertEqual((sent.returncode, sent.stdout, sent.stderr), (0, b"", b""))
-        received = self.netdemo("receive", self.queue, "--count", "4")
-        self.assertEqual(
-            (received.returncode, received.stdout, received.stderr),
-            (0, b"a\n\nc\nwithout end\n", b""),
-        )
+    def connect(self, port: int) -> ssl.SSLSocket:
+        """Connect to a TLS endpoint, whose certificate nobody has signed."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        connection = context.wrap_socket(self._connected(port))
+        self.addCleanup(connection.close)
+        return connection
 
-    def test_receive_acknowledges_what_it_printed_and_returns_the_rest(self) -> None:
-        self.netdemo("send", self.queue, data=b"a\nb\nc\n")
-        self.assertEqual(self.netdemo("receive", self.queue, "--count=1").stdout, b"a\n")
-        self.assertEqual(self.netdemo("receive", self.queue, "--count=2").stdout, b"b\nc\n")
+    def test_records_are_answered_and_come_back_and_one_that_is_too_long_is_refused(self) -> None:
+        self.bridge(*self.routes)
+        push = self.connect(self.push_tls)
+        push.sendall(b"a\nb\n" + b"x" * 100_000)
+        answers = b"".join(iter(lambda: push.recv(4096), b""))
+        self.assertRegex(answers, rb"\AOK\nOK\nERR too-long [^\n]+\n\Z")
+        pull = self.connect(self.pull_tls).makefile("rb")
+        self.addCleanup(pull.close)
+        self.assertEqual([pull.readline(), pull.readline()], [b"a\n", b"b\n"])
 
-    def test_body_may_be_an_argument(self) -> None:
-        self.assertEqual(self.netdemo("send", self.queue, "--", "-hello-").returncode, 0)
-        self.assertEqual(self.netdemo("receive", self.queue, "--count=1").stdout, b"-hello-\n")
-
-    def test_what_the_broker_refuses_is_one_line_and_status_1(self) -> None:
-        for command, words in (
-            (("send", "/amq/queue/nowhere", "x"), b"NO_ROUTE (312)"),
-            (("send", "/exchange/nowhere/k", "x"), b"NOT_FOUND - no exchange 'nowhere'"),
-            (("receive", "/amq/queue/nowhere"), b"NOT_FOUND - no queue 'nowhere'"),
-        ):
-            done = self.netdemo(*command)
-            self.assertEqual((done.returncode, done.stdout), (1, b""))
-            self.assertIn(words, done.stderr)
-            self.assertEqual(done.stderr.count(b"\n"), 1)
-
-    def test_line_that_is_too_long_is_one_line_and_status_1(self) -> None:
-        done = self.netdemo("send", self.queue, data=b"a\n" + b"x" * 100_000)
-        self.assertEqual(done.returncode, 1)
-        self.assertIn(b"line 2 is too long", done.stderr)
-        self.assertEqual(self.netdemo("receive", self.queue, "--count=1").stdout, b"a\n")
-
-    def test_receive_into_a_closed_pipe_ends_quietly_and_returns_the_rest(self) -> None:
-        self.netdemo("send", self.queue, data=b"a\nb\n")
-        reading, writing = os.pipe()
-        os.close(reading)
-        process = subprocess.run(
-            [PROGRAMS / "netdemo", "receive", self.queue],
-            stdout=writing,
-            stderr=subprocess.PIPE,
-            timeout=PATIENCE,
-            check=False,
-            env={**os.environ, "NETDEMO_BROKER": self.node.url},
-        )
-        os.close(writing)
-        self.assertEqual((process.returncode, process.stderr), (1, b""))
-        received = self.netdemo("receive", self.queue, "--count=2")
-        self.assertEqual(set(received.stdout.split()), {b"a", b"b"})
+    def test_sender_that_leaves_without_its_answers_loses_no_record(self) -> None:
+        self.bridge(*self.routes)
+        push = self.connect(self.push_tls)
+        push.sendall(b"a\nb\n")
+        push.unwrap()
+        pull = self.pull()
+        self.assertEqual([pull.readline(), pull.readline()], [b"a\n", b"b\n"])
