@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import TYPE_CHECKING, Any
 
-from twisted.application import strports
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import succeed
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -19,47 +20,72 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+    from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol, IProtocolFactory
+    from twisted.python.failure import Failure
 
 
 class ListeningService(Service):
     """Listens on an endpoint string while it runs.
 
     Starting raises `StartupError` when the endpoint can't be listened on, a port in use for
-    example, so that a service which looks alive is alive.
+    example, so that a service which looks alive is alive. Files that the endpoint names, of a
+    certificate for example, are read when the service is built: twistd changes its directory
+    after that.
+
+    :raises ValueError: or what else its parser raises, for a malformed endpoint.
     """
+
+    _log = Logger()
 
     def __init__(self, endpoint: str, factory: IProtocolFactory, reactor: Any) -> None:
         self.endpoint = endpoint
+        self._server = serverFromString(reactor, endpoint)
         self._factory = factory
-        self._reactor = reactor
-        self._port: Service | None = None
+        self._listening: Deferred[IListeningPort | None] | None = None
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
         self._listen()
 
     def startService(self) -> None:
-        if self._port is None:
+        if self._listening is None:
             self._listen()
         super().startService()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
-        port, self._port = self._port, None
-        stopping: Deferred[None] = succeed(None) if port is None else port.stopService()
-        return stopping
+        listening, self._listening = self._listening, None
+        if listening is None:
+            return succeed(None)
+        listening.cancel()
+        return listening.addCallback(_stop_listening)
 
     def _listen(self) -> None:
-        port = strports.service(self.endpoint, self._factory, self._reactor)
-        try:
-            port.startService()
-        except CannotListenError as error:
-            reason = getattr(error.socketError, "strerror", None) or error.socketError
-            raise StartupError(f"cannot listen on {self.endpoint}: {reason}") from error
-        except (OSError, OverflowError) as error:  # a socket's lock file; a port beyond 65535
-            raise StartupError(f"cannot listen on {self.endpoint}: {error}") from error
-        self._port = port
+        refusals: list[Failure] = []
+
+        def refused(failure: Failure) -> None:
+            refusals.append(failure)
+            if self._listening is not None:  # no endpoint of Twisted itself refuses so late
+                self._log.failure("cannot listen on {endpoint}", failure, endpoint=self.endpoint)
+
+        listening = self._server.listen(self._factory).addErrback(refused)
+        if refusals:
+            raise StartupError(f"cannot listen on {self.endpoint}: {_reason(refusals[0])}")
+        self._listening = listening
+
+
+def _stop_listening(port: IListeningPort | None) -> Deferred[None]:
+    stopping = None if port is None else port.stopListening()
+    return stopping or succeed(None)
+
+
+def _reason(refusal: Failure) -> object:
+    # An OSError is that of a socket's lock file, an OverflowError a port's beyond 65535.
+    refusal.trap(CannotListenError, OSError, OverflowError)
+    if isinstance(refusal.value, CannotListenError):
+        error = refusal.value.socketError
+        return getattr(error, "strerror", None) or error
+    return refusal.value
 
 
 def listening_services(
@@ -77,6 +103,8 @@ def listening_services(
 def check_endpoint(endpoint: str, reactor: Any) -> str:
     """Return `endpoint` when it is a well-formed server endpoint string.
 
+    The path of a unix socket is made absolute: twistd changes its directory later.
+
     :raises ValueError: in one line, when it is not.
     """
     try:
@@ -86,7 +114,8 @@ def check_endpoint(endpoint: str, reactor: Any) -> str:
             f"bad endpoint {endpoint!r}: {_first_line(error)}; "
             "expected a Twisted endpoint such as tcp:1234:interface=127.0.0.1"
         ) from error
-    return endpoint
+    here = quoteStringArgument(f"{os.getcwd()}/")
+    return re.sub(r"\Aunix:(address=)?+(?=[^/\0])", lambda path: path[0] + here, endpoint)
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.testing import MemoryReactorClock, RaisingMemoryReactor
@@ -88,6 +89,27 @@ class ListeningServiceTests(SynchronousTestCase):
 
     def test_service_that_never_started_can_be_stopped(self) -> None:
         self.successResultOf(self.service.stopService())
+
+
+class LateEndpointTests(SynchronousTestCase):
+    """An endpoint that answers later, as none of Twisted's own does."""
+
+    def setUp(self) -> None:
+        self.service = ListeningService(ENDPOINT, Factory.forProtocol(Protocol), PortReactor())
+        self.listening: Deferred[Any] = Deferred()
+        server: Any = self.service._server
+        server.listen = lambda _: self.listening
+        self.service.startService()
+
+    def test_refusal_is_logged(self) -> None:
+        self.listening.errback(IN_USE)
+        self.assertEqual(1, len(self.flushLoggedErrors(CannotListenError)))
+        self.successResultOf(self.service.stopService())
+
+    def test_stop_cancels_it(self) -> None:
+        self.successResultOf(self.service.stopService())
+        self.assertTrue(self.listening.called)
+        self.assertEqual([], self.flushLoggedErrors())
 
 
 class PortInUseTests(SynchronousTestCase):
@@ -191,6 +213,16 @@ class CheckEndpointTests(SynchronousTestCase):
 
     def test_well_formed_endpoint_is_returned(self) -> None:
         self.assertEqual(ENDPOINT, check_endpoint(ENDPOINT, MemoryReactorClock()))
+
+    def test_path_of_a_unix_socket_is_made_absolute(self) -> None:
+        here = os.getcwd()
+        for endpoint, expected in (
+            ("unix:a.sock", f"unix:{here}/a.sock"),
+            ("unix:address=a.sock:mode=660", f"unix:address={here}/a.sock:mode=660"),
+            ("unix:/a.sock", "unix:/a.sock"),
+            ("unix:address=/a.sock", "unix:address=/a.sock"),
+        ):
+            self.assertEqual(expected, check_endpoint(endpoint, MemoryReactorClock()))
 
     def test_nothing_listens_for_it(self) -> None:
         reactor = MemoryReactorClock()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from twisted.application.service import MultiService
+from twisted.logger import Logger
 
 from netdemo.errors import StartupError
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 class Command(MultiService):
     """Runs its children; a `StartupError` of theirs ends the process with one line, status 1."""
+
+    _log = Logger()
 
     command = ""
     """The command's name, with which the line starts."""
@@ -33,6 +36,7 @@ class Command(MultiService):
         try:
             yield
         except StartupError as error:
+            self._log.critical("{error}", error=error)  # as a daemon it has no stderr
             # twistd has put its log in the place of sys.stderr by now.
             print(f"{self.command}: {error}", file=sys.__stderr__)
             error.code = 1

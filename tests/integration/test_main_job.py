@@ -102,6 +102,22 @@ class RealLogTests(BridgeTestCase):
         self.assertEqual(nc.wait(PATIENCE), 0)
 
 
+class ProbeTests(BridgeTestCase):
+    """Clients that connect and leave at once, as monitors do."""
+
+    def test_they_cost_nobody_anything(self) -> None:
+        bridge = self.bridge("--ack")
+        bridge.wait_for("ready")
+        for _ in range(50):
+            for port in (self.push_port, self.pull_port):
+                socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+        push, pull = self.push(), self.pull()
+        push.sendall(b"a\n")
+        self.assertEqual(push.recv(100), b"OK\n")
+        self.assertEqual(pull.readline(), b"a\n")
+        self.assertEqual([line for line in bridge.lines if "attempt" in line], [])
+
+
 class BrokerAwayTests(BridgeTestCase):
     """The bridge starts before there is a broker, or is not let in."""
 

@@ -1,0 +1,80 @@
+"""What twistd itself does to a command: another directory, and a life as a daemon."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import ssl
+import subprocess
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.certificates import write_certificate
+from tests.folders import temporary_folder
+from tests.processes import PATIENCE, PROGRAMS, Process
+from tests.rabbitmq import free_ports
+
+POEM = b"so much depends upon\n"
+
+
+class TwistdTestCase(SynchronousTestCase):
+    """A test in a folder of its own."""
+
+    def setUp(self) -> None:
+        self.folder = temporary_folder(self)
+
+
+class RunDirTests(TwistdTestCase):
+    """``--rundir``: names of files are those of the directory where the command was typed."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        (self.folder / "run").mkdir()
+        (self.folder / "poem.txt").write_bytes(POEM)
+        write_certificate(self.folder / "tls.pem")
+        (self.port,) = free_ports(1)
+        tls = f"ssl:{self.port}:interface=127.0.0.1:privateKey=tls.pem:certKey=tls.pem"
+        self.process = Process(
+            *(PROGRAMS / "twistd", "-n", "--pidfile=", "--rundir=run"),
+            *("poetry", "--file=poem.txt", f"--listen={tls}", "--listen=unix:poetry.sock"),
+            cwd=self.folder,
+        )
+        self.addCleanup(self.process.remove)
+        self.process.wait_for("poetry.sock")
+
+    def read(self, connection: socket.socket) -> bytes:
+        """Read to the end."""
+        self.addCleanup(connection.close)
+        connection.settimeout(PATIENCE)
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+
+    def test_poem_unix_socket_and_certificate_are_found_there(self) -> None:
+        unix = socket.socket(socket.AF_UNIX)
+        unix.connect(str(self.folder / "poetry.sock"))
+        self.assertEqual(self.read(unix), POEM)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        plain = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        self.assertEqual(self.read(context.wrap_socket(plain)), POEM)
+        self.assertEqual(self.process.terminate(), -signal.SIGTERM)
+        self.assertFalse((self.folder / "poetry.sock").exists())
+
+
+class DaemonTests(TwistdTestCase):
+    """Without ``-n``."""
+
+    def test_port_in_use_is_in_the_log_and_the_status_is_1(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            endpoint = f"tcp:{listening.getsockname()[1]}:interface=127.0.0.1"
+            ended = subprocess.run(
+                [PROGRAMS / "twistd", "--logfile=log", "echo", f"--listen={endpoint}"],
+                cwd=self.folder,
+                capture_output=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+        self.assertEqual(ended.returncode, 1)
+        log = (self.folder / "log").read_text()
+        self.assertIn(f"cannot listen on {endpoint}: Address already in use\n", log)
+        self.assertFalse((self.folder / "twistd.pid").exists())
