@@ -46,13 +46,13 @@ class BridgeTestCase(RabbitMQTestCase):
         process.wait_for("PullFactory starting")
         return process
 
-    def push(self) -> socket.socket:
-        """Connect to the push route."""
-        return self._connected(self.push_port)
+    def push(self, port: int = 0) -> socket.socket:
+        """Connect to the push route, or another one at `port`."""
+        return self._connected(port or self.push_port)
 
-    def pull(self) -> IO[bytes]:
-        """Connect to the pull route."""
-        file = self._connected(self.pull_port).makefile("rb")
+    def pull(self, port: int = 0) -> IO[bytes]:
+        """Connect to the pull route, or another one at `port`."""
+        file = self._connected(port or self.pull_port).makefile("rb")
         self.addCleanup(file.close)
         return file
 
@@ -100,6 +100,29 @@ class RealLogTests(BridgeTestCase):
             seen.add(pull.readline())
         self.assertEqual(seen, set(lines))
         self.assertEqual(nc.wait(PATIENCE), 0)
+
+
+class OwnQueueTests(BridgeTestCase):
+    """A pull route from an exchange, whose queue goes with the connection to the broker."""
+
+    def test_it_is_bound_again_before_anything_is_published(self) -> None:
+        word = self.queue.rpartition("/")[2]
+        push_port, pull_port = free_ports(2)
+        bridge = self.bridge(
+            "--ack",
+            f"--push=/topic/{word}.b@tcp:{push_port}:interface=127.0.0.1",
+            f"--pull=/topic/{word}.*@tcp:{pull_port}:interface=127.0.0.1",
+        )
+        bridge.wait_for("ready")
+        pull = self.pull(pull_port)
+        push = self.push(push_port)
+        push.sendall(b"0\n")
+        self.assertEqual(pull.readline(), b"0\n")
+        self.assertEqual(push.recv(100), b"OK\n")
+        self.node.control("close_all_connections", "for a test")
+        push.sendall(b"".join(b"%d\n" % number for number in range(1, 51)))
+        received = {int(pull.readline()) for _ in range(50)}
+        self.assertEqual(received, set(range(1, 51)))
 
 
 class ProbeTests(BridgeTestCase):
