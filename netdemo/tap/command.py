@@ -36,7 +36,7 @@ class Command(MultiService):
         try:
             yield
         except StartupError as error:
-            self._log.critical("{error}", error=error)  # as a daemon it has no stderr
+            self._log.error("{error}", error=error)  # as a daemon it has no stderr
             # twistd has put its log in the place of sys.stderr by now.
             print(f"{self.command}: {error}", file=sys.__stderr__)
             error.code = 1

@@ -36,11 +36,11 @@ class RunDirTests(TwistdTestCase):
         tls = f"ssl:{self.port}:interface=127.0.0.1:privateKey=tls.pem:certKey=tls.pem"
         self.process = Process(
             *(PROGRAMS / "twistd", "-n", "--pidfile=", "--rundir=run"),
-            *("poetry", "--file=poem.txt", f"--listen={tls}", "--listen=unix:poetry.sock"),
+            *("poetry", "--file=poem.txt", "--listen=unix:poetry.sock", f"--listen={tls}"),
             cwd=self.folder,
         )
         self.addCleanup(self.process.remove)
-        self.process.wait_for("poetry.sock")
+        self.process.wait_for(f"starting on {self.port}")  # the second of the two
 
     def read(self, connection: socket.socket) -> bytes:
         """Read to the end."""
