@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import succeed
-from twisted.internet.endpoints import quoteStringArgument, serverFromString
+from twisted.internet.endpoints import UNIXServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -28,9 +27,8 @@ class ListeningService(Service):
     """Listens on an endpoint string while it runs.
 
     Starting raises `StartupError` when the endpoint can't be listened on, a port in use for
-    example, so that a service which looks alive is alive. Files that the endpoint names, of a
-    certificate for example, are read when the service is built: twistd changes its directory
-    after that.
+    example, so that a service which looks alive is alive. Paths in the endpoint are those of the
+    directory where the service is built: twistd changes it after that.
 
     :raises ValueError: or what else its parser raises, for a malformed endpoint.
     """
@@ -39,7 +37,7 @@ class ListeningService(Service):
 
     def __init__(self, endpoint: str, factory: IProtocolFactory, reactor: Any) -> None:
         self.endpoint = endpoint
-        self._server = serverFromString(reactor, endpoint)
+        self._server = _absolute(serverFromString(reactor, endpoint))
         self._factory = factory
         self._listening: Deferred[IListeningPort | None] | None = None
 
@@ -74,6 +72,14 @@ class ListeningService(Service):
         self._listening = listening
 
 
+def _absolute(server: Any) -> Any:
+    """Make the path of a unix socket absolute, also behind haproxy."""
+    unix = getattr(server, "_wrappedEndpoint", server)
+    if isinstance(unix, UNIXServerEndpoint) and not unix._address.startswith("\0"):
+        unix._address = os.path.abspath(unix._address)
+    return server
+
+
 def _stop_listening(port: IListeningPort | None) -> Deferred[None]:
     stopping = None if port is None else port.stopListening()
     return stopping or succeed(None)
@@ -103,8 +109,6 @@ def listening_services(
 def check_endpoint(endpoint: str, reactor: Any) -> str:
     """Return `endpoint` when it is a well-formed server endpoint string.
 
-    The path of a unix socket is made absolute: twistd changes its directory later.
-
     :raises ValueError: in one line, when it is not.
     """
     try:
@@ -114,8 +118,7 @@ def check_endpoint(endpoint: str, reactor: Any) -> str:
             f"bad endpoint {endpoint!r}: {_first_line(error)}; "
             "expected a Twisted endpoint such as tcp:1234:interface=127.0.0.1"
         ) from error
-    here = quoteStringArgument(f"{os.getcwd()}/")
-    return re.sub(r"\Aunix:(address=)?+(?=[^/\0])", lambda path: path[0] + here, endpoint)
+    return endpoint
 
 
 def _first_line(error: Exception) -> str:

@@ -76,7 +76,7 @@ class PoetryProtocol(Protocol, TimeoutMixin):
             self._file = open_regular(self.factory.path)
         except OSError as error:
             self._unreadable(error)
-            self.transport.loseConnection()
+            self._close()
             return
         sending = PoemSender().beginFileTransfer(self._file, self.transport)
         sending.addCallbacks(lambda _: self._close(), self._broken_off)
@@ -86,12 +86,18 @@ class PoetryProtocol(Protocol, TimeoutMixin):
 
     def _close(self) -> None:
         self._sent = True
+        self._close_file()
+        self.setTimeout(LINGER)
         if self._peer_ended or ISSLTransport.providedBy(self.transport):  # which reads on to close
             self.transport.loseConnection()
         else:
             # Closing with bytes unread would reset the connection, and the end of the poem be
             # lost with it: half-close, and go on dropping what the peer sends.
             self.transport.loseWriteConnection()
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def _broken_off(self, reason: Failure) -> None:
         # `FileSender` fails with a bare Exception when the peer leaves, which is no error here.
@@ -111,17 +117,19 @@ class PoetryProtocol(Protocol, TimeoutMixin):
             self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Give the peer time to close, now that the whole poem is with the kernel."""
-        self.setTimeout(LINGER)
+        """Do nothing: the peer has the end of the poem, and is given time to close."""
 
     def timeoutConnection(self) -> None:
-        """Close first: the peer has not, and has said nothing for a while."""
-        self.transport.loseConnection()
+        """Close first: the peer has not, and has said nothing for a while.
+
+        What it has not read yet is still sent. Under TLS it is TCP that is closed, since TLS
+        waits for the peer.
+        """
+        getattr(self.transport, "transport", self.transport).loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         self.setTimeout(None)
-        if self._file is not None:
-            self._file.close()
+        self._close_file()
         self.factory.connection_ended(self)
 
 

@@ -91,6 +91,16 @@ class RabbitMQNode:
             self._server.wait()
             self._server = None
 
+    def freeze(self) -> None:
+        """Stop the node without its connections noticing, until `thaw`."""
+        assert self._server is not None
+        os.killpg(self._server.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the node go on."""
+        assert self._server is not None
+        os.killpg(self._server.pid, signal.SIGCONT)
+
     def control(self, *arguments: str) -> str:
         """Run ``rabbitmqctl`` on the node and return what it prints."""
         return subprocess.run(

@@ -6,10 +6,12 @@ from pika import spec
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionLost
 
+from netdemo.amqp.client import STOP_TIMEOUT
 from netdemo.amqp.consumer import Consumer
 from netdemo.amqp.declaration import Declaration
 from netdemo.amqp.message import Message
 from netdemo.amqp.publisher import Publisher
+from netdemo.amqp.session import HANDSHAKE_TIMEOUT
 from netdemo.amqp.topology import Exchange, Topology
 from netdemo.errors import ChannelClosed, ConnectionClosed, NotSentError, OutcomeUnknownError
 from tests.clients import ClientTestCase
@@ -144,6 +146,53 @@ class RefusedTests(ClientTestCase):
         self.reactor.advance(1)
         self.accept()
         self.assertEqual(self.client.state, "ready")
+
+
+class DeclaringFirstTests(ClientTestCase):
+    """On a new connection every `Declaration` comes before others."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.client.add(Declaration(Topology(exchanges=(Exchange("e"),)), name="route"))
+        self.done = self.client.publish(Message(b"x"), "", "q")
+        self.client.startService()
+        self.peer = self.connect().let_in()
+
+    def test_nothing_is_published_before_the_broker_has_answered(self) -> None:
+        asked = [type(each) for each in self.peer.agree()]
+        self.assertLess(asked.index(spec.Exchange.Declare), asked.index(spec.Basic.Publish))
+        self.peer.send(spec.Basic.Ack(1), channel=2)
+        self.successResultOf(self.done)
+
+    def test_declaration_without_an_answer_holds_the_others_up_for_a_while_only(self) -> None:
+        self.peer.expect(spec.Channel.Open)
+        self.peer.send(spec.Channel.OpenOk(), channel=1)
+        self.peer.expect(spec.Exchange.Declare)
+        self.assertEqual(self.client.state, "connecting")
+        self.reactor.advance(HANDSHAKE_TIMEOUT)
+        self.assertEqual(self.client.state, "ready")
+        self.assertIn("route: no answer from the broker within 10 s; going on without", self.logged)
+        self.assertIn(spec.Basic.Publish, [type(each) for each in self.peer.agree()])
+        self.peer.send(spec.Basic.Ack(1), channel=2)
+        self.successResultOf(self.done)
+
+    def test_connection_that_is_lost_meanwhile_is_made_again(self) -> None:
+        self.peer.expect(spec.Channel.Open)
+        self.peer.wire.end(ConnectionLost())
+        self.reactor.advance(1)
+        peer = self.accept()
+        self.assertEqual(self.client.state, "ready")
+        peer.send(spec.Basic.Ack(1), channel=2)
+        self.successResultOf(self.done)
+
+    def test_stopped_meanwhile_it_ends(self) -> None:
+        self.peer.expect(spec.Channel.Open)
+        self.done.cancel()
+        self.failureResultOf(self.done, CancelledError)
+        stopping = self.client.stopService()
+        self.reactor.advance(STOP_TIMEOUT)
+        self.successResultOf(stopping)
+        self.assertFalse(self.peer.wire.connected)
 
 
 class RemovingTests(ClientTestCase):

@@ -7,18 +7,19 @@ from unittest import mock
 
 from pika import BasicProperties, spec
 from twisted.application.service import IService
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
 from zope.interface.verify import verifyObject
 
 from netdemo.amqp.client import STOP_TIMEOUT, AMQPClient
+from netdemo.amqp.consumer import Consumer
 from netdemo.amqp.message import Message
 from netdemo.amqp.session import HANDSHAKE_TIMEOUT
+from netdemo.amqp.topology import Exchange, Topology
 from netdemo.errors import BrokerURLError, ConnectionClosed, NotSentError, OutcomeUnknownError
 from tests.clients import REFUSAL, SECRET, ClientTestCase
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
     from twisted.internet.endpoints import TCP4ClientEndpoint
 
     from netdemo.amqp.message import Delivery
@@ -293,6 +294,52 @@ class StoppingTests(ClientTestCase):
         self.assertEqual(len(self.reactor.tcpClients), 2)
         self.accept()
         self.successResultOf(self.client.when_ready())
+
+    def test_stopped_while_the_connection_is_lost_it_can_be_started_again(self) -> None:
+        self.client.startService()
+        peer = self.accept()
+        declaring = self.client.declare(Topology(exchanges=(Exchange("e"),)))
+        stopped = declaring.addErrback(lambda _: self.client.stopService())
+        peer.wire.end(ConnectionLost())
+        self.successResultOf(stopped)
+        self.client.startService()
+        done = self.client.publish(Message(b"x"), "", "q")
+        self.accept().send(spec.Basic.Ack(1), channel=1)
+        self.successResultOf(done)
+
+    def test_all_consumers_are_cancelled_at_once(self) -> None:
+        self.client.startService()
+        peer = self.accept()
+        handling: Deferred[None] = Deferred()
+        for queue in ("a", "b"):
+            self.client.add(Consumer(queue, lambda _: handling))
+        tags = [each.consumer_tag for each in peer.agree() if hasattr(each, "consumer_tag")]
+        for channel, tag in enumerate(tags, 2):
+            method = spec.Basic.Deliver(tag, 1, False, "", "q")
+            peer.send_content(method, BasicProperties(), b"x", channel=channel)
+        stopping = self.client.stopService()
+        cancelled = [each.consumer_tag for each in peer.agree()]
+        self.assertEqual(set(cancelled), set(tags))
+        self.assertNoResult(stopping)
+        handling.callback(None)
+        peer.agree()
+        self.successResultOf(stopping)
+
+    def test_consumer_that_is_added_while_it_stops_consumes_when_it_is_started_again(self) -> None:
+        self.client.startService()
+        peer = self.accept()
+        done = self.client.publish(Message(b"x"), "", "q")
+        stopping = self.client.stopService()
+        consumer = Consumer("q", lambda _: None)
+        self.client.add(consumer)
+        self.assertNotIn(spec.Basic.Consume, [type(each) for each in peer.agree()])
+        peer.send(spec.Basic.Ack(1), channel=1)
+        self.successResultOf(done)
+        peer.agree()
+        self.successResultOf(stopping)
+        self.client.startService()
+        self.accept()
+        self.assertEqual(self.consumes(), ["q"])
 
     def test_published_after_it_was_started_again_waits_for_the_connection(self) -> None:
         self.client.startService()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import chdir
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address
@@ -89,6 +90,34 @@ class ListeningServiceTests(SynchronousTestCase):
 
     def test_service_that_never_started_can_be_stopped(self) -> None:
         self.successResultOf(self.service.stopService())
+
+
+class UnixSocketTests(SynchronousTestCase):
+    """The path of a unix socket is that of the directory where the service is built."""
+
+    def paths(self, endpoint: str) -> list[str]:
+        """Return the paths on which a service for `endpoint` listens in another directory."""
+        reactor = MemoryReactorClock()
+        service = ListeningService(endpoint, Factory.forProtocol(Protocol), reactor)
+        with chdir("/"):
+            service.startService()
+        return [server[0] for server in reactor.unixServers]
+
+    def test_relative_path_is_made_absolute(self) -> None:
+        path = os.path.abspath("a.sock")
+        for endpoint in (
+            "unix:a.sock",
+            "unix:address=a.sock:mode=660",
+            "unix:mode=660:address=a.sock",
+            "haproxy:unix:a.sock",
+        ):
+            self.assertEqual([path], self.paths(endpoint))
+
+    def test_absolute_path_stays(self) -> None:
+        self.assertEqual(["/a.sock"], self.paths("unix:/a.sock"))
+
+    def test_abstract_address_stays(self) -> None:
+        self.assertEqual(["\0a"], self.paths("unix:\0a"))
 
 
 class LateEndpointTests(SynchronousTestCase):
@@ -213,16 +242,6 @@ class CheckEndpointTests(SynchronousTestCase):
 
     def test_well_formed_endpoint_is_returned(self) -> None:
         self.assertEqual(ENDPOINT, check_endpoint(ENDPOINT, MemoryReactorClock()))
-
-    def test_path_of_a_unix_socket_is_made_absolute(self) -> None:
-        here = os.getcwd()
-        for endpoint, expected in (
-            ("unix:a.sock", f"unix:{here}/a.sock"),
-            ("unix:address=a.sock:mode=660", f"unix:address={here}/a.sock:mode=660"),
-            ("unix:/a.sock", "unix:/a.sock"),
-            ("unix:address=/a.sock", "unix:address=/a.sock"),
-        ):
-            self.assertEqual(expected, check_endpoint(endpoint, MemoryReactorClock()))
 
     def test_nothing_listens_for_it(self) -> None:
         reactor = MemoryReactorClock()

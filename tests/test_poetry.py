@@ -154,6 +154,16 @@ class PoetryTests(PoetryTestCase):
         self.assertTrue(transport.disconnecting)
         self.assertFalse(transport.write_ended)
 
+    def test_tcp_under_tls_is_closed_when_the_peer_never_ends_tls(self) -> None:
+        protocol, transport = self.connect()
+        directlyProvides(transport, ISSLTransport)
+        transport.transport = tcp = Wire(protocol)
+        self.download(transport)
+        self.clock.advance(LINGER - 1)
+        self.assertFalse(tcp.disconnecting)
+        self.clock.advance(1)
+        self.assertTrue(tcp.disconnecting)
+
     def test_end_of_the_connection_is_told_to_the_factory(self) -> None:
         _, transport = self.connect()
         self.download(transport)
@@ -244,7 +254,6 @@ class OpenFilesTests(PoetryTestCase):
     def test_file_is_closed_when_it_was_sent(self) -> None:
         _, transport = self.connect()
         self.download(transport)
-        transport.end()
         self.assertEqual(0, self.open_files())
 
 

@@ -166,6 +166,30 @@ class WindowedTests(TestCase):
         for each in done:
             self.successResultOf(each)
 
+    def test_who_waits_for_room_may_publish_when_another_is_refused(self) -> None:
+        window = Window(messages=1)
+        on = Publishing(Publisher(window=window))
+        first = on.publish(b"first")
+        later: dict[str, Deferred[None]] = {}
+
+        def publish_when_there_is_room(key: str) -> None:
+            def publish(_: None) -> None:
+                later[key] = on.publish(b"x", key)
+
+            window.when_room().addCallback(publish)
+
+        publish_when_there_is_room("k" * 256)  # which the codec refuses
+        publish_when_there_is_room("good")
+        publish_when_there_is_room("more")
+        on.ack(1)
+        self.successResultOf(first)
+        self.failureResultOf(later["k" * 256], NotSentError)
+        on.ack(2)
+        self.successResultOf(later["good"])
+        on.ack(3)
+        self.successResultOf(later["more"])
+        self.assertEqual((window.messages, window.size), (0, 0))
+
     def test_cancelled_while_it_waits_is_never_sent(self) -> None:
         on = Publishing(Publisher(window=Window(messages=1)))
         first, second, third = (on.publish(body) for body in (b"a", b"b", b"c"))

@@ -360,6 +360,16 @@ class StoppingTests(PushTestCase):
         self.wire.end()
         self.successResultOf(stopped)
 
+    def test_record_that_is_published_again_may_still_be_confirmed(self) -> None:
+        self.client.dataReceived(b"a\n")
+        self.broker.nack(1)
+        self.clock.advance(1)
+        stopped = self.factory.stop()
+        self.broker.ack(2)
+        self.assertEqual(self.factory.confirmed, 1)
+        self.wire.end()
+        self.successResultOf(stopped)
+
     def test_client_that_does_not_take_its_answers_is_aborted_in_time(self) -> None:
         stopped = self.factory.stop()
         self.clock.advance(LINGER)
@@ -393,3 +403,24 @@ class StoppingTests(PushTestCase):
         self.assertEqual(self.broker.sent(), [b"a"])
         self.broker.ack(2)
         self.assertEqual(self.factory.confirmed, 1)
+
+
+class StoppingWithAnswersTests(PushTestCase):
+    """`PushFactory.stop` on a route with answers."""
+
+    ack = True
+
+    def test_client_that_goes_on_sending_gets_every_answer(self) -> None:
+        self.client.dataReceived(b"a\nb\n")
+        stopped = self.factory.stop()
+        self.client.dataReceived(b"c\n")
+        self.assertEqual(self.broker.sent(), [b"a", b"b"])
+        self.broker.ack(2, multiple=True)
+        self.assertEqual(self.wire.value(), b"OK\nOK\n")
+        self.assertTrue(self.wire.write_ended)  # a close would reset the connection
+        self.assertEqual(self.wire.producerState, "producing")
+        self.assertNoResult(stopped)
+        self.client.readConnectionLost()
+        self.assertTrue(self.wire.disconnecting)
+        self.wire.end()
+        self.successResultOf(stopped)

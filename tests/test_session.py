@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from OpenSSL.SSL import Error as TLSError
+from OpenSSL.SSL import SysCallError
 from pika import spec
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IProtocol
@@ -98,6 +99,12 @@ class OpeningTests(TestCase):
         peer.wire.end(TLSError([("SSL routines", "", "certificate verify failed")]))
         error = self.failureResultOf(peer.session.opened, ConnectionClosed).value
         self.assertEqual(str(error), "TLS: certificate verify failed")
+
+    def test_failure_of_tls_in_another_form_is_told_too(self) -> None:
+        for failure in (SysCallError(104, "ECONNRESET"), TLSError([]), TLSError()):
+            peer = Peer().connect()
+            peer.wire.end(failure)
+            self.failureResultOf(peer.session.opened, ConnectionClosed)
 
     def test_cancelling_aborts_and_leaves_nothing(self) -> None:
         peer = Peer().connect()

@@ -44,11 +44,13 @@ class Attachment:
         self._ended = False
         self._working: Deferred[None] = succeed(None)
 
+    def __str__(self) -> str:
+        return str(self._user)
+
     def begin(self) -> None:
         """Open the first channel."""
         self._working = Deferred.fromCoroutine(self._work())
         self._working.addErrback(self._unless_cancelled)
-        self._working.addCallback(lambda _: self._has_tried())
 
     def end(self) -> None:
         """Close the channel and open no other."""
@@ -58,7 +60,10 @@ class Attachment:
     async def _work(self) -> None:
         failures = 0
         while True:
-            reason, worked = await self._work_on_a_channel()
+            try:
+                reason, worked = await self._work_on_a_channel()
+            finally:
+                self._has_tried()
             if self._ended or isinstance(reason, ChannelLost | ChannelClosedByUs):
                 return
             failures = 0 if worked else failures + 1
@@ -93,7 +98,6 @@ class Attachment:
         if channel is not None:
             self._user.detach(reason)
             channel.close().addErrback(self._unless_cancelled)
-        self._has_tried()
         return reason, worked
 
     def _has_tried(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
 
@@ -150,7 +151,10 @@ class AMQPClient(Service):
         return Deferred.fromCoroutine(self._declare(topology))
 
     def add(self, user: IChannelUser) -> None:
-        """Give `user` a channel, now and on every later connection: a `Declaration` before others.
+        """Give `user` a channel, now and on every later connection.
+
+        On each new connection every `Declaration` comes first, and the others when the broker
+        has answered them all, or not within the time for a handshake.
 
         :raises ValueError: when it was added before.
         """
@@ -158,7 +162,7 @@ class AMQPClient(Service):
             raise ValueError(f"{user} was added before")
         self._users[user] = None
         user.start()
-        if self._session is not None and self.state == "ready":
+        if self._session is not None and self.state == "ready" and self._stopping is None:
             self._attach(user, self._session)
 
     def remove(self, user: IChannelUser) -> None:
@@ -243,9 +247,23 @@ class AMQPClient(Service):
         for user in list(self._users):
             if isinstance(user, Declaration):
                 self._attach(user, session)
-        for attachment in list(self._users.values()):
-            if attachment is not None:
-                await attachment.tried
+        pending = deque(each for each in self._users.values() if each is not None)
+
+        async def all_tried() -> None:
+            while pending:
+                await pending[0].tried
+                pending.popleft()
+
+        try:
+            await Deferred.fromCoroutine(all_tried()).addTimeout(
+                self._handshake_timeout, self._reactor
+            )
+        except DeferredTimeout:
+            self._log.warn(
+                "{declaration}: no answer from the broker within {s:g} s; going on without",
+                declaration=pending[0],
+                s=self._handshake_timeout,
+            )
 
     def _ready(self, session: ISession, broker: BrokerURL) -> None:
         self._log.info("{broker}: ready", broker=broker)
@@ -309,12 +327,14 @@ class AMQPClient(Service):
         stopping.callback(None)
 
     def _drain(self) -> Deferred[None]:
-        async def one_after_another() -> None:
-            # Those that were added later may publish with those that were added earlier.
-            for user in reversed(list(self._users)):
-                await user.drain()
+        async def publishers_last() -> None:  # since handlers publish
+            users = list(self._users)
+            for drained in [each.drain() for each in users if not isinstance(each, Publisher)]:
+                await drained
+            for drained in [each.drain() for each in users if isinstance(each, Publisher)]:
+                await drained
 
-        return Deferred.fromCoroutine(one_after_another())
+        return Deferred.fromCoroutine(publishers_last())
 
     def _fail_waiting(self, reason: ConnectionClosed, failures: int | None) -> None:
         waiting, self._waiting = self._waiting, []

@@ -37,6 +37,8 @@ from netdemo.errors import (
 from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from netdemo.amqp.interfaces import IChannel
     from netdemo.amqp.message import Message, Return
     from netdemo.errors import AMQPError
@@ -137,6 +139,7 @@ class Publisher:
         self._waiting.extendleft(reversed(again))
         for tag in list(self._unconfirmed):
             self._forget(tag).returned = None
+        self._give_room_back(sent)
         if guilty is not None:
             self._settle(guilty, NotSentError(reason.reply_text, guilty.message, reason.reply_code))
         self._look_whether_drained()
@@ -185,8 +188,8 @@ class Publisher:
                 outgoing.message, outgoing.exchange, outgoing.routing_key, outgoing.mandatory
             )
         except Exception:
-            self._forget(tag)
             self._next_tag = tag
+            self._give_room_back([self._forget(tag)])
             raise
         outgoing.sent = True
 
@@ -197,8 +200,12 @@ class Publisher:
             same.remove(outgoing)
             if not same:
                 del self._returnable[outgoing.key]
-        self._window.give_back(len(outgoing.message.body))
         return outgoing
+
+    def _give_room_back(self, outgoing: Iterable[_Outgoing]) -> None:
+        """Do so after all else is in order: who waits for room may publish at once."""
+        for each in outgoing:
+            self._window.give_back(len(each.message.body))
 
     def _returned(self, returned: Return) -> None:
         key = (returned.message.message_id, returned.exchange, returned.routing_key)
@@ -214,6 +221,7 @@ class Publisher:
         else:
             tags = [tag for tag in (delivery_tag,) if tag in self._unconfirmed]
         settled = [self._forget(tag) for tag in tags]
+        self._give_room_back(settled)
         for outgoing in settled:
             self._settle(outgoing, _error(outgoing, acked))
         self._send()

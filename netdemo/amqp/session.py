@@ -73,6 +73,7 @@ class Session(Protocol):
         self._timer: IDelayedCall | None = None
         self._was_open = False
         self._reason: ConnectionClosed | None = None
+        self._ended = False
         self._ending: Waiters[None] = Waiters()
         self._protocol = TwistedProtocolConnection(
             parameters,  # type: ignore[arg-type]  # URLParameters are as good
@@ -115,13 +116,14 @@ class Session(Protocol):
                 self.closed.callback(self._reason)
             elif not self.opened.called:
                 self.opened.errback(self._reason)
+            self._ended = True
             self._ending.callback(None)
 
     def open_channel(self) -> Deferred[IChannel]:
         return Channel(lambda: self._reason).open(self._connection)
 
     def close(self) -> Deferred[None]:
-        if not self.connected:
+        if self.transport is None or self._ended:
             return succeed(None)
         ended = self._ending.wait()
         if self._reason is not None:
@@ -199,6 +201,7 @@ def _text(reason: Failure) -> str:
     if reason.check(ConnectionDone):
         return "the broker closed the connection without a word"
     error = reason.value
-    if isinstance(error, TLSError) and error.args:  # a list of library, function and reason
-        return f"TLS: {', '.join(each[-1] for each in error.args[0])}"
+    if isinstance(error, TLSError) and error.args and isinstance(error.args[0], list):
+        # Of library, function and reason each.
+        return f"TLS: {', '.join(each[-1] for each in error.args[0]) or 'no reason given'}"
     return reason.getErrorMessage().rstrip(".")

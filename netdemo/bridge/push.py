@@ -44,7 +44,7 @@ RETRY_POLICY: Final = backoffPolicy(initialDelay=0.5, maxDelay=30.0, factor=2)
 """Seconds until a record that the broker did not take is published again."""
 
 LINGER: Final = 5.0
-"""Seconds that a refused client has to read why and to close, before its connection is aborted."""
+"""Seconds that a client has to read its last answers and to close, before it is aborted."""
 
 
 @attrs.define
@@ -75,7 +75,7 @@ class PushProtocol(Protocol):
         self._under_way = 0
         self._answers: deque[_Answer] = deque()
         self._ended = False
-        self._refused = False
+        self._refusing = False
         self._closing = False
 
     def connectionMade(self) -> None:
@@ -87,26 +87,27 @@ class PushProtocol(Protocol):
         self._wait_for_room()
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._refused:
+        if not self._refusing:
             self._records.dataReceived(data)
 
     def readConnectionLost(self) -> None:
         """Finish what the client has sent before it half-closed; it waits for its answers."""
         if not self._ended:
             self._ended = True
-            if not self._refused:
+            if not self._refusing:
                 self._records.finish()
             self._close_when_done()
 
     def writeConnectionLost(self) -> None:
-        """Do nothing: this side half-closes only to linger after a refusal."""
+        """Do nothing: this side half-closes only to linger."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.connected = 0
         self.factory.connection_ended(self)
         if self._lingering is not None and self._lingering.active():
             self._lingering.cancel()
-        if not self._ended and not self._refused:
+        if not self._ended and not self._refusing:
+            self._ended = True
             self._take_what_was_read()
             if reason.check(ConnectionDone):
                 self._records.finish()
@@ -115,16 +116,19 @@ class PushProtocol(Protocol):
                 self._log.warn("{peer} broke off inside a record", peer=self.transport.getPeer())
 
     def stop(self) -> None:
-        """Read nothing more; close when all that was read is done."""
-        if self._ended or self._refused:
+        """Take nothing more; close when all that was read is done, and answered."""
+        if self._ended or self._refusing:
             return
         self.transport.pauseProducing()
+        if self.factory.route.ack:
+            self._refusing = True
+        else:
+            self._ended = True  # there is nothing that it waits for
         self._take_what_was_read()
         self._close_when_done()
 
     def _take_what_was_read(self) -> None:
         """Take the records that were read and not looked at because the window was full."""
-        self._ended = True
         self._records.paused = False
         self._records.dataReceived(b"")
 
@@ -159,7 +163,7 @@ class PushProtocol(Protocol):
             peer=self.transport.getPeer(),
             limit=limit,
         )
-        self._refused = True
+        self._refusing = True
         if self.factory.route.ack:
             self._answers.append(
                 _Answer(b"ERR too-long a record has at most %d bytes here" % limit)
@@ -180,7 +184,7 @@ class PushProtocol(Protocol):
                 self.transport.write(self._records.encode(record))
 
     def _close_when_done(self) -> None:
-        if self._under_way or not self.connected or not (self._ended or self._refused):
+        if self._under_way or not self.connected or not (self._ended or self._refusing):
             return
         if not self._closing:
             self._closing = True
@@ -203,7 +207,7 @@ class PushProtocol(Protocol):
             self.transport.loseWriteConnection()
 
     def _wait_for_room(self) -> None:
-        if self.factory.window.full and not (self._ended or self._refused):
+        if self.factory.window.full and not (self._ended or self._refusing):
             if "window full" in self._held:
                 return
             self._hold("window full")
@@ -217,7 +221,7 @@ class PushProtocol(Protocol):
 
     def _release(self, why: str) -> None:
         self._held.discard(why)
-        if self.connected and not (self._held or self._ended or self._refused):
+        if self.connected and not (self._held or self._ended or self._refusing):
             self._records.resumeProducing()
 
 
@@ -268,7 +272,7 @@ class PushFactory(LimitedFactory):
         self._target = target
         self._publisher = publisher
         self._retry_policy = retry_policy
-        self._retrying: set[Deferred[None]] = set()
+        self._pauses: set[Deferred[None]] = set()
         self._stopping = False
 
     def new_protocol(self) -> PushProtocol:
@@ -293,8 +297,8 @@ class PushFactory(LimitedFactory):
         self._stopping = True
         for protocol in list(self.connections):
             protocol.stop()
-        for retrying in list(self._retrying):
-            retrying.cancel()
+        for pause in list(self._pauses):
+            pause.cancel()
         await self.window.when_empty()
         with suppress(DeferredTimeout):
             await self.when_empty().addTimeout(LINGER, self.clock)
@@ -318,20 +322,14 @@ class PushFactory(LimitedFactory):
         )
         if self.route.ack:
             return failure
-        retrying = Deferred.fromCoroutine(self._publish_again(message, failure))
-        self._retrying.add(retrying)
-        return retrying.addBoth(self._retried, retrying)
-
-    def _retried(self, result: Failure | None, retrying: Deferred[None]) -> Failure | None:
-        self._retrying.discard(retrying)
-        return result
+        return Deferred.fromCoroutine(self._publish_again(message, failure))
 
     async def _publish_again(self, message: Message, refusal: Failure) -> None:
         attempt = 0
         while not self._stopping:
             attempt += 1
             try:
-                await deferLater(self.clock, self._retry_policy(attempt))
+                await self._pause(self._retry_policy(attempt))
                 await self._publish(message)
                 return
             except PublishError:
@@ -339,6 +337,15 @@ class PushFactory(LimitedFactory):
             except CancelledError:
                 break
         refusal.raiseException()
+
+    def _pause(self, seconds: float) -> Deferred[None]:
+        pause: Deferred[None] = deferLater(self.clock, seconds)
+        self._pauses.add(pause)
+        return pause.addBoth(self._paused, pause)
+
+    def _paused(self, result: Failure | None, pause: Deferred[None]) -> Failure | None:
+        self._pauses.discard(pause)
+        return result
 
     def _done(self, result: Failure | None, size: int) -> Failure | None:
         if result is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any
 
@@ -42,6 +43,8 @@ def main() -> None:
         ended: Deferred[None] = Deferred()
 
         def interrupt() -> Deferred[None]:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
             running.cancel()
             return ended
 

@@ -62,8 +62,7 @@ class SendOptions(Options):
         if self["body"] is not None:
             await send(lambda: publish(os.fsencode(self["body"])))
             return
-        if sys.stdin is None:
-            raise NetdemoError("standard input is closed: expected lines there, or BODY")
+        _check_standard_input()
         lines = LineSender(publish)
         try:
             await send(lambda: lines.read_standard_input(reactor))
@@ -71,6 +70,15 @@ class SendOptions(Options):
             raise NetdemoError(
                 f"interrupted: {lines.confirmed} of the {lines.sent} lines read were confirmed"
             ) from None
+
+
+def _check_standard_input() -> None:
+    if sys.stdin is None:
+        raise NetdemoError("standard input is closed: expected lines there, or BODY")
+    try:
+        os.read(0, 0)
+    except OSError as error:
+        raise NetdemoError(f"cannot read standard input: {error.strerror}") from None
 
 
 @implementer(IHalfCloseableProtocol)

@@ -126,10 +126,11 @@ class CommandTests(CommandTestCase):
         for line, name in (
             ("$netdemo receive $queue >&-", b"output"),
             ("$netdemo send $queue <&-", b"input"),
+            ("$netdemo send $queue 0>/dev/null", b"input"),
         ):
             done = self.shell(line)
             self.assertEqual(done.returncode, 1)
-            self.assertRegex(done.stderr, rb"\Anetdemo [a-z]+: standard " + name + rb"[^\n]+\n\Z")
+            self.assertRegex(done.stderr, rb"\Anetdemo [^\n]+standard " + name + rb"[^\n]+\n\Z")
         self.assertEqual(self.netdemo("receive", self.queue, "--count=1").stdout, b"a\n")
 
 
@@ -170,6 +171,18 @@ class InterruptedTests(CommandTestCase):
         assert process.stdout is not None
         self.assertEqual(process.stdout.readline(), b"a\n")
         self.assertEqual(self.ended(process, signal.SIGINT), (0, b""))
+
+    def test_second_signal_ends_it_at_once(self) -> None:
+        process = self.start("receive", self.queue)
+        self.netdemo("send", self.queue, "a")
+        assert process.stdout is not None
+        self.assertEqual(process.stdout.readline(), b"a\n")
+        self.addCleanup(self.node.thaw)
+        self.node.freeze()  # it would take ten seconds and more to say goodbye
+        process.send_signal(signal.SIGINT)
+        with self.assertRaises(subprocess.TimeoutExpired):
+            process.wait(1)
+        self.assertEqual(self.ended(process, signal.SIGINT), (-signal.SIGINT, b""))
 
     def test_send_leaves_standard_output_blocking_for_others(self) -> None:
         reading, writing = os.pipe()
