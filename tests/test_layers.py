@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).absolute().parent.parent
 
 FLOORS = (
-    ("netdemo", "errors address transport waiters listening echo poetry"),
+    ("netdemo", "errors address transport waiters coercion listening echo poetry"),
     (
         "netdemo.amqp",
         "broker_url window message topology interfaces channel session attachment "

@@ -7,10 +7,19 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from netdemo.address import ExchangeDestination, QueueDestination
+from netdemo.amqp import consumer
+from netdemo.bridge import routes
 from netdemo.bridge.routes import PullRoute, PushRoute, split_route
 from netdemo.errors import AddressError
 
 HELLO = QueueDestination("hello")
+
+
+class LimitTests(SynchronousTestCase):
+    """Limits that the options can't take from `netdemo.amqp`, which installs a reactor."""
+
+    def test_prefetch_has_the_limit_of_a_consumer(self) -> None:
+        self.assertEqual(consumer.MAX_PREFETCH, routes.MAX_PREFETCH)
 
 
 class SplitRouteTests(SynchronousTestCase):

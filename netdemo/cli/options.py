@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getopt
-from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -27,11 +26,3 @@ class Options(usage.Options):
             raise usage.UsageError(str(error)) from None
         given = [part for part in chain.from_iterable(named) if part]
         super().parseOptions([*given, "--", *arguments])
-
-
-def whole_number(option: str, text: str, maximum: int) -> int:
-    """Coerce the value of `option` to a whole number from 1 to `maximum`."""
-    with suppress(ValueError):  # no number, or one of thousands of digits
-        if 1 <= (number := int(text)) <= maximum:
-            return number
-    raise usage.UsageError(f"bad {option} {text!r}: expected a whole number from 1 to {maximum}")

@@ -13,7 +13,8 @@ from netdemo.amqp.consumer import MAX_PREFETCH, Consumer, Reject
 from netdemo.amqp.destination import source
 from netdemo.bridge.routes import PREFETCH
 from netdemo.cli.connection import connected
-from netdemo.cli.options import Options, whole_number
+from netdemo.cli.options import Options
+from netdemo.coercion import positive_integer
 from netdemo.errors import NetdemoError
 
 if TYPE_CHECKING:
@@ -30,17 +31,24 @@ class ReceiveOptions(Options):
         "the broker. Example: netdemo receive /queue/log --count 10"
     )
     optParameters: list[list[Any]] = [
-        ["count", None, None, "End after this many messages [default: never]"],
-        ["prefetch", None, str(PREFETCH), "Messages under way to us at once"],
+        [
+            "count",
+            None,
+            None,
+            "End after this many messages [default: never]",
+            positive_integer("--count"),
+        ],
+        [
+            "prefetch",
+            None,
+            PREFETCH,
+            "Messages under way to us at once",
+            positive_integer("--prefetch", MAX_PREFETCH),
+        ],
     ]
 
     def parseArgs(self, destination: str) -> None:  # type: ignore[override]
         self["destination"] = parse_destination(destination)
-
-    def postOptions(self) -> None:
-        self["prefetch"] = whole_number("--prefetch", self["prefetch"], MAX_PREFETCH)
-        if self["count"] is not None:
-            self["count"] = whole_number("--count", self["count"], sys.maxsize)
 
     async def run(self, reactor: Any) -> None:
         """Receive what the options say."""

@@ -14,11 +14,11 @@ from netdemo.bridge.routes import (
     PushRoute,
     split_route,
 )
+from netdemo.coercion import positive_integer
 from netdemo.errors import AddressError, BrokerURLError
 from netdemo.listening import check_endpoint
 from netdemo.tap.command import command_service
 from netdemo.tap.options import Options as CommandOptions
-from netdemo.tap.options import positive_integer
 
 if TYPE_CHECKING:
     from twisted.application.service import IService

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from netdemo.coercion import positive_number
 from netdemo.echo import echo_service
 from netdemo.tap.command import command_service
-from netdemo.tap.options import ListeningOptions, positive_number
+from netdemo.tap.options import ListeningOptions
 
 if TYPE_CHECKING:
     from twisted.application.service import IService

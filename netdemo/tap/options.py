@@ -1,41 +1,16 @@
-"""What the commands' options share: one line and exit status 1 for a mistake, and coercions."""
+"""What the commands' options share: one line and exit status 1 for a mistake, and endpoints."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from twisted.python import usage
 
+from netdemo.coercion import positive_integer
 from netdemo.listening import check_endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-
-def positive_number(option: str) -> Callable[[str], float]:
-    """Coerce the value of `option` to a number of more than 0, seconds for example."""
-
-    def coerce(text: str) -> float:
-        with suppress(ValueError):
-            if 0 < (number := float(text)) < float("inf"):
-                return number
-        raise usage.UsageError(f"bad {option} {text!r}: expected a number of more than 0")
-
-    return coerce
-
-
-def positive_integer(option: str, maximum: int | None = None) -> Callable[[str], int]:
-    """Coerce the value of `option` to a whole number from 1 to `maximum`, if there is one."""
-
-    def coerce(text: str) -> int:
-        with suppress(ValueError):
-            if (number := int(text)) >= 1 and (maximum is None or number <= maximum):
-                return number
-        expected = "of at least 1" if maximum is None else f"from 1 to {maximum}"
-        raise usage.UsageError(f"bad {option} {text!r}: expected a whole number {expected}")
-
-    return coerce
+    from collections.abc import Sequence
 
 
 class Options(usage.Options):

@@ -1,0 +1,36 @@
+"""Values of options in text: what they are, or one line that says what was expected."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from twisted.python import usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def positive_number(option: str) -> Callable[[str], float]:
+    """Coerce the value of `option` to a number of more than 0, seconds for example."""
+
+    def coerce(text: str) -> float:
+        with suppress(ValueError):
+            if 0 < (number := float(text)) < float("inf"):
+                return number
+        raise usage.UsageError(f"bad {option} {text!r}: expected a number of more than 0")
+
+    return coerce
+
+
+def positive_integer(option: str, maximum: int | None = None) -> Callable[[str], int]:
+    """Coerce the value of `option` to a whole number from 1 to `maximum`, if there is one."""
+
+    def coerce(text: str) -> int:
+        with suppress(ValueError):
+            if (number := int(text)) >= 1 and (maximum is None or number <= maximum):
+                return number
+        expected = "of at least 1" if maximum is None else f"from 1 to {maximum}"
+        raise usage.UsageError(f"bad {option} {text!r}: expected a whole number {expected}")
+
+    return coerce
