@@ -97,7 +97,9 @@ class RealLogTests(BridgeTestCase):
         self.node.kill()
         self.node.start()
         while len(seen) < len(lines):
-            seen.add(pull.readline())
+            line = pull.readline()
+            self.assertTrue(line, "the bridge has closed")
+            seen.add(line)
         self.assertEqual(seen, set(lines))
         self.assertEqual(nc.wait(PATIENCE), 0)
 
@@ -217,7 +219,9 @@ class StoppingTests(BridgeTestCase):
         again = self.bridge()
         left = self.pull()
         while not rest or rest[-1] != b"499":
-            rest.append(left.readline().rstrip())
+            line = left.readline()
+            self.assertTrue(line, "the bridge has closed")
+            rest.append(line.rstrip())
         self.assertEqual({int(line) for line in rest} | {0}, set(range(500)))
         self.assertEqual(again.terminate(), -signal.SIGTERM)
 
