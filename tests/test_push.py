@@ -4,52 +4,12 @@ from __future__ import annotations
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
-from twisted.internet.task import Clock
-from twisted.trial.unittest import TestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
-from netdemo.address import QueueDestination
-from netdemo.amqp.destination import target
-from netdemo.amqp.window import Window
-from netdemo.bridge.push import LINGER, PushFactory, PushProtocol
-from netdemo.bridge.routes import PushRoute
+from netdemo.bridge.push import LINGER
 from netdemo.errors import ChannelClosed, ConnectionClosed
-from tests.publishing import Publishing
-from tests.wire import Wire
-
-ENDPOINT = "tcp:7001"
-
-
-class PushTestCase(TestCase):
-    """A push route to a queue; `broker` is what it publishes to."""
-
-    ack = False
-    window = 100
-    window_bytes = 1000
-
-    def setUp(self) -> None:
-        self.broker = Publishing()
-        self.clock = Clock()
-        self.factory = PushFactory(
-            PushRoute(QueueDestination("q"), ENDPOINT, ack=self.ack, max_record=10),
-            target(QueueDestination("q")),
-            self.broker.publisher,
-            self.clock,
-            window=Window(self.window, self.window_bytes),
-            retry_policy=lambda attempt: 1.0 * attempt,
-        )
-        self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
-        self.client, self.wire = self.connect()
-
-    def connect(self) -> tuple[PushProtocol, Wire]:
-        """Connect a client."""
-        protocol = self.factory.buildProtocol(None)
-        assert isinstance(protocol, PushProtocol)
-        wire = Wire(protocol)
-        protocol.makeConnection(wire)
-        self.addCleanup(wire.end)
-        return protocol, wire
+from tests.pushing import PushTestCase
 
 
 class PublishingTests(PushTestCase):
@@ -335,92 +295,3 @@ class TooLongUnansweredTests(PushTestCase):
         self.assertEqual(self.wire.value(), b"")
         self.assertTrue(self.wire.write_ended)
         self.assertEqual((self.factory.confirmed, self.factory.too_long), (1, 1))
-
-
-class StoppingTests(PushTestCase):
-    """`PushFactory.stop`."""
-
-    window = 2
-
-    def test_what_was_read_is_finished_then_the_connection_closed(self) -> None:
-        self.client.dataReceived(b"a\nb\nc\n")
-        stopped = self.factory.stop()
-        self.assertEqual(self.broker.sent(), [b"a", b"b", b"c"])
-        self.broker.ack(2, multiple=True)
-        self.assertFalse(self.wire.disconnecting)
-        self.broker.ack(3)
-        self.assertTrue(self.wire.disconnecting)
-        self.assertNoResult(stopped)
-        self.wire.end()
-        self.successResultOf(stopped)
-
-    def test_idle_clients_are_closed_at_once(self) -> None:
-        stopped = self.factory.stop()
-        self.assertTrue(self.wire.disconnecting)
-        self.wire.end()
-        self.successResultOf(stopped)
-
-    def test_record_that_is_published_again_may_still_be_confirmed(self) -> None:
-        self.client.dataReceived(b"a\n")
-        self.broker.nack(1)
-        self.clock.advance(1)
-        stopped = self.factory.stop()
-        self.broker.ack(2)
-        self.assertEqual(self.factory.confirmed, 1)
-        self.wire.end()
-        self.successResultOf(stopped)
-
-    def test_client_that_does_not_take_its_answers_is_aborted_in_time(self) -> None:
-        stopped = self.factory.stop()
-        self.clock.advance(LINGER)
-        self.assertFalse(self.wire.connected)
-        self.successResultOf(stopped)
-
-    def test_record_that_waits_to_be_published_again_is_given_up(self) -> None:
-        self.client.dataReceived(b"a\n")
-        self.broker.nack(1)
-        self.wire.end()
-        self.successResultOf(self.factory.stop())
-        self.assertEqual(self.factory.confirmed, 0)
-
-    def test_stop_after_a_half_close_closes_once(self) -> None:
-        self.client.dataReceived(b"a\n")
-        self.client.readConnectionLost()
-        stopped = self.factory.stop()
-        self.broker.ack(1)
-        self.assertTrue(self.wire.disconnecting)
-        self.wire.end()
-        self.successResultOf(stopped)
-
-    def test_stopped_before_it_works_as_before(self) -> None:
-        self.wire.end()
-        self.successResultOf(self.factory.stop())
-        client, _ = self.connect()
-        client.dataReceived(b"a\n")
-        self.broker.nack(1)
-        self.broker.sent()
-        self.clock.advance(1)
-        self.assertEqual(self.broker.sent(), [b"a"])
-        self.broker.ack(2)
-        self.assertEqual(self.factory.confirmed, 1)
-
-
-class StoppingWithAnswersTests(PushTestCase):
-    """`PushFactory.stop` on a route with answers."""
-
-    ack = True
-
-    def test_client_that_goes_on_sending_gets_every_answer(self) -> None:
-        self.client.dataReceived(b"a\nb\n")
-        stopped = self.factory.stop()
-        self.client.dataReceived(b"c\n")
-        self.assertEqual(self.broker.sent(), [b"a", b"b"])
-        self.broker.ack(2, multiple=True)
-        self.assertEqual(self.wire.value(), b"OK\nOK\n")
-        self.assertTrue(self.wire.write_ended)  # a close would reset the connection
-        self.assertEqual(self.wire.producerState, "producing")
-        self.assertNoResult(stopped)
-        self.client.readConnectionLost()
-        self.assertTrue(self.wire.disconnecting)
-        self.wire.end()
-        self.successResultOf(stopped)
