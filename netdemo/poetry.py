@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.basic import FileSender
@@ -15,6 +15,7 @@ from twisted.protocols.policies import TimeoutMixin
 from zope.interface import implementer
 
 from netdemo.listening import LimitedFactory, listening_services
+from netdemo.transport import end_writing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,12 +89,10 @@ class PoetryProtocol(Protocol, TimeoutMixin):
         self._sent = True
         self._close_file()
         self.setTimeout(LINGER)
-        if self._peer_ended or ISSLTransport.providedBy(self.transport):  # which reads on to close
+        if self._peer_ended:
             self.transport.loseConnection()
         else:
-            # Closing with bytes unread would reset the connection, and the end of the poem be
-            # lost with it: half-close, and go on dropping what the peer sends.
-            self.transport.loseWriteConnection()
+            end_writing(self.transport)
 
     def _close_file(self) -> None:
         if self._file is not None:

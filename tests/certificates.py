@@ -1,7 +1,8 @@
-"""A certificate that nobody has signed, for tests of TLS."""
+"""A certificate that nobody has signed, for tests of TLS, and a client that takes it."""
 
 from __future__ import annotations
 
+import ssl
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
+    import socket
     from pathlib import Path
 
 
@@ -34,3 +36,11 @@ def write_certificate(path: Path) -> None:
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         + certificate.public_bytes(Encoding.PEM)
     )
+
+
+def tls_client(connection: socket.socket) -> ssl.SSLSocket:
+    """Speak TLS as a client on `connection`, whatever certificate the server has."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(connection)

@@ -273,6 +273,14 @@ class TooLongTests(PushTestCase):
         self.clock.advance(LINGER)
         self.assertFalse(self.wire.connected)
 
+    def test_over_tls_it_is_read_until_it_closes_too(self) -> None:
+        directlyProvides(self.wire, ISSLTransport)
+        self.client.dataReceived(b"a\n" + b"x" * 20)
+        self.client.pauseProducing()
+        self.broker.ack(1)
+        self.assertEqual(self.wire.producerState, "producing")
+        self.assertTrue(self.wire.disconnecting)
+
     def test_client_that_left_before_its_answer_leaves_nothing(self) -> None:
         self.client.dataReceived(b"a\n" + b"x" * 20)
         self.wire.end(ConnectionLost())

@@ -211,9 +211,9 @@ class Publisher:
         key = (returned.message.message_id, returned.exchange, returned.routing_key)
         candidates = [each for each in self._returnable.get(key, ()) if each.returned is None]
         # Routing may depend on more than the key (an exchange of type headers).
-        same = [each for each in candidates if each.message == returned.message]
-        for outgoing in (same or candidates)[:1]:
-            outgoing.returned = returned
+        same = (each for each in candidates if each.message == returned.message)
+        if candidates:
+            next(same, candidates[0]).returned = returned
 
     def _confirmed(self, delivery_tag: int, multiple: bool, acked: bool) -> None:
         if multiple:

@@ -11,7 +11,7 @@ from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -28,6 +28,7 @@ from netdemo.errors import (
     UnroutableError,
 )
 from netdemo.listening import LimitedFactory
+from netdemo.transport import end_writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,16 +196,9 @@ class PushProtocol(Protocol):
             self._linger()
 
     def _linger(self) -> None:
-        """Say that nothing more comes, and read on until the client has seen it.
-
-        Closing with bytes unread would reset the connection, and the answer be lost with it.
-        """
+        """Give the client time to read its last answers and to close."""
         self._lingering = self.factory.clock.callLater(LINGER, self.transport.abortConnection)
-        if ISSLTransport.providedBy(self.transport):  # it has no half-close, and reads on to close
-            self.transport.loseConnection()
-        else:
-            self.transport.resumeProducing()
-            self.transport.loseWriteConnection()
+        end_writing(self.transport)
 
     def _wait_for_room(self) -> None:
         if self.factory.window.full and not (self._ended or self._refusing):

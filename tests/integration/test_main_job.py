@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import signal
 import socket
-import ssl
 import subprocess
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 from unittest import SkipTest
 
 from netdemo.amqp.message import new_message_id
-from tests.certificates import write_certificate
+from tests.certificates import tls_client, write_certificate
 from tests.folders import temporary_folder
 from tests.processes import PATIENCE, PROGRAMS, Process
 from tests.rabbitmq import RabbitMQNode, RabbitMQTestCase, free_ports
+
+if TYPE_CHECKING:
+    import ssl
 
 LOG = Path("/var/log/dpkg.log")
 SECRET = "s3cret"
@@ -259,10 +261,7 @@ class TLSTests(BridgeTestCase):
 
     def connect(self, port: int) -> ssl.SSLSocket:
         """Connect to a TLS endpoint, whose certificate nobody has signed."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        connection = context.wrap_socket(self._connected(port))
+        connection = tls_client(self._connected(port))
         self.addCleanup(connection.close)
         return connection
 

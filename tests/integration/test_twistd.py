@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import signal
 import socket
-import ssl
 import subprocess
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.certificates import write_certificate
+from tests.certificates import tls_client, write_certificate
 from tests.folders import temporary_folder
 from tests.processes import PATIENCE, PROGRAMS, Process
 from tests.rabbitmq import free_ports
@@ -52,11 +51,8 @@ class RunDirTests(TwistdTestCase):
         unix = socket.socket(socket.AF_UNIX)
         unix.connect(str(self.folder / "poetry.sock"))
         self.assertEqual(self.read(unix), POEM)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
         plain = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
-        self.assertEqual(self.read(context.wrap_socket(plain)), POEM)
+        self.assertEqual(self.read(tls_client(plain)), POEM)
         self.assertEqual(self.process.terminate(), -signal.SIGTERM)
         self.assertFalse((self.folder / "poetry.sock").exists())
 
