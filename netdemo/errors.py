@@ -30,7 +30,7 @@ class StartupError(NetdemoError, SystemExit):
 
 
 class AddressError(NetdemoError, ValueError):
-    """A destination in text form that can't be understood."""
+    """A destination or a server's address, in text, that can't be understood."""
 
 
 class BrokerURLError(NetdemoError, ValueError):

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).absolute().parent.parent
 
 FLOORS = (
-    ("netdemo", "errors address transport waiters coercion listening echo poetry"),
+    ("netdemo", "errors address transport waiters coercion connecting listening"),
+    ("netdemo.echo", "client server datagrams"),
+    ("netdemo.poetry", "client file sending server"),
     (
         "netdemo.amqp",
         "broker_url window message topology interfaces channel session attachment "
@@ -28,7 +30,7 @@ FLOORS = (
     ("netdemo.broker", "wire exchanges queues store vhost connection server"),
     ("netdemo.bridge", "framing routes spool push pull config service"),
     ("netdemo", "testing"),
-    ("netdemo.cli", "options connection send receive main"),
+    ("netdemo.cli", "options connection echo poetry send receive main"),
     ("netdemo.tap", "options command echo poetry broker bridge"),
     ("twisted.plugins", "netdemo_plugins"),
 )

@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
-from netdemo.poetry import LINGER, PoetryFactory, PoetryProtocol, poetry_service
+from netdemo.poetry.server import LINGER, PoetryFactory, PoetryProtocol, poetry_service
 from tests.folders import temporary_folder
 from tests.wire import Wire
 

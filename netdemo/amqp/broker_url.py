@@ -12,6 +12,7 @@ from pika.connection import URLParameters
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.ssl import optionsForClientTLS
 
+from netdemo.connecting import is_host_name
 from netdemo.errors import BrokerURLError
 
 if TYPE_CHECKING:
@@ -53,13 +54,11 @@ class BrokerURL:
                 f"bad broker URL {redacted(url)!r}: expected {EXPECTED}, "
                 "with %40, %2F and so on in the place of special characters"
             ) from None
-        try:
-            optionsForClientTLS(parameters.host)
-        except Exception:  # of IDNA or of OpenSSL
+        if not is_host_name(parameters.host):
             raise BrokerURLError(
                 f"bad broker URL {redacted(url)!r}: its host is not a host name; "
                 "expected letters, digits, hyphens and dots, or an address"
-            ) from None
+            )
         unknown = set(parameters._all_url_query_values or ()) - UNDERSTOOD
         if unknown:
             raise BrokerURLError(

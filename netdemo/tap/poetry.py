@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from twisted.python import usage
 
-from netdemo.poetry import open_regular, poetry_service
+from netdemo.poetry.server import open_regular, poetry_service
 from netdemo.tap.command import command_service
 from netdemo.tap.options import ListeningOptions
 

@@ -1,4 +1,4 @@
-"""Poetry: a file, streamed to everyone who connects."""
+"""The poetry server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Echo (RFC 862): whatever a peer sends comes back to it."""
+"""The echo server (RFC 862, TCP based echo service)."""
 
 from __future__ import annotations
 

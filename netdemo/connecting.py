@@ -1,0 +1,109 @@
+"""Connecting: the address of a server in text, and why it can't be reached, in a few words."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    clientFromString,
+)
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionLost,
+    DNSLookupError,
+    TCPTimedOutError,
+    TimeoutError,
+)
+from twisted.internet.ssl import optionsForClientTLS
+
+from netdemo.errors import AddressError
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IStreamClientEndpoint
+
+EXPECTED: Final = (
+    "PORT, HOST:PORT, [IPv6]:PORT or a Twisted client endpoint such as unix:/run/poetry.sock"
+)
+LOOPBACK: Final = "127.0.0.1"
+MAX_PORT: Final = 65535
+
+ENDPOINT_TYPES: Final = frozenset({"haproxy", "ssl", "systemd", "tcp", "tcp6", "tls", "unix"})
+"""No hosts: ``tcp:9000`` is a server's endpoint, out of habit, and ``unix:9000`` a socket."""
+
+_PLACE: Final = re.compile(r"((?P<host>[^][:=\s]+|\[(?P<ipv6>[^][\s]+)\]):)?(?P<port>[0-9]{1,5})")
+
+
+def split_host_and_port(text: str) -> tuple[str, int] | None:
+    """Read ``PORT`` (of the loopback), ``HOST:PORT`` or ``[IPv6]:PORT``; ``None`` if it is none.
+
+    The host is not checked.
+    """
+    place = _PLACE.fullmatch(text)
+    if place is None or not 1 <= int(place["port"]) <= MAX_PORT:
+        return None
+    if place["host"] in ENDPOINT_TYPES:
+        return None
+    if place["ipv6"] is not None and not isIPv6Address(place["ipv6"]):
+        return None
+    return place["ipv6"] or place["host"] or LOOPBACK, int(place["port"])
+
+
+def client_endpoint(address: str, reactor: Any) -> IStreamClientEndpoint:
+    """Return the endpoint of the server at `address`; nothing is connected yet.
+
+    :raises AddressError: naming `address` and what was expected.
+    """
+    place = split_host_and_port(address)
+    if place is None:
+        return _endpoint_from_string(address, reactor)
+    host, port = place
+    if isIPv6Address(host):
+        return TCP6ClientEndpoint(reactor, host, port)
+    if isIPAddress(host):
+        return TCP4ClientEndpoint(reactor, host, port)
+    if not is_host_name(host):
+        raise AddressError(f"bad address {address!r}: {host!r} is not a host name")
+    return HostnameEndpoint(reactor, host, port)
+
+
+def _endpoint_from_string(address: str, reactor: Any) -> IStreamClientEndpoint:
+    try:
+        endpoint: IStreamClientEndpoint = clientFromString(reactor, address)
+    except Exception as error:  # each endpoint parser raises what its parsing happens to raise
+        raise AddressError(f"bad address {address!r}: expected {EXPECTED}") from error
+    return endpoint
+
+
+def is_host_name(host: str) -> bool:
+    """Tell whether `host` can be looked up: a name that IDNA takes, or an address."""
+    try:
+        optionsForClientTLS(host)
+    except Exception:  # of IDNA or of OpenSSL
+        return False
+    return True
+
+
+def connection_reason(error: BaseException) -> str:
+    """Say in a few words why a connection was not made, or how it ended."""
+    match error:
+        case TCPTimedOutError() | TimeoutError():
+            return "timed out"
+        case DNSLookupError():
+            return "host name not found"
+        case ConnectError(osError=int(number)):
+            return os.strerror(number)
+        case ConnectionDone():
+            return "closed by the other side"
+        case ConnectionAborted():
+            return "aborted"
+        case ConnectionLost():
+            return "lost before its end"
+    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
