@@ -23,6 +23,18 @@ def positive_number(option: str) -> Callable[[str], float]:
     return coerce
 
 
+def number_from_0(option: str) -> Callable[[str], float]:
+    """Coerce the value of `option` to a number of at least 0, seconds for example."""
+
+    def coerce(text: str) -> float:
+        with suppress(ValueError):
+            if 0 <= (number := float(text)) < float("inf"):
+                return number
+        raise usage.UsageError(f"bad {option} {text!r}: expected a number of at least 0")
+
+    return coerce
+
+
 def positive_integer(option: str, maximum: int | None = None) -> Callable[[str], int]:
     """Coerce the value of `option` to a whole number from 1 to `maximum`, if there is one."""
 

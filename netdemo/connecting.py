@@ -22,7 +22,6 @@ from twisted.internet.error import (
     TCPTimedOutError,
     TimeoutError,
 )
-from twisted.internet.ssl import optionsForClientTLS
 
 from netdemo.errors import AddressError
 
@@ -84,6 +83,9 @@ def _endpoint_from_string(address: str, reactor: Any) -> IStreamClientEndpoint:
 
 def is_host_name(host: str) -> bool:
     """Tell whether `host` can be looked up: a name that IDNA takes, or an address."""
+    # Here, since OpenSSL is megabytes that a server without TLS does not need.
+    from twisted.internet.ssl import optionsForClientTLS
+
     try:
         optionsForClientTLS(host)
     except Exception:  # of IDNA or of OpenSSL

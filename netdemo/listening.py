@@ -1,12 +1,14 @@
-"""Listening on endpoints: one that can't be had is a line for people, and clients have a limit."""
+"""Listening on endpoints, and stopping: connections have a limit, and time to end."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import UNIXServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
@@ -18,9 +20,17 @@ from netdemo.waiters import Waiters
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IAddress, IListeningPort, IProtocol, IProtocolFactory
+    from twisted.internet.interfaces import (
+        IAddress,
+        IListeningPort,
+        IProtocol,
+        IProtocolFactory,
+        IReactorTime,
+    )
     from twisted.python.failure import Failure
+
+GRACE: Final = 5.0
+"""Seconds that connections have to end when their service stops."""
 
 
 class ListeningService(Service):
@@ -68,7 +78,7 @@ class ListeningService(Service):
 
         listening = self._server.listen(self._factory).addErrback(refused)
         if refusals:
-            raise StartupError(f"cannot listen on {self.endpoint}: {_reason(refusals[0])}")
+            raise StartupError(f"cannot listen on {self.endpoint}: {_refusal(refusals[0])}")
         self._listening = listening
 
 
@@ -85,25 +95,17 @@ def _stop_listening(port: IListeningPort | None) -> Deferred[None]:
     return stopping or succeed(None)
 
 
-def _reason(refusal: Failure) -> object:
+def _refusal(refusal: Failure) -> object:
     # An OSError is that of a socket's lock file, an OverflowError a port's beyond 65535.
     refusal.trap(CannotListenError, OSError, OverflowError)
     if isinstance(refusal.value, CannotListenError):
-        error = refusal.value.socketError
-        return getattr(error, "strerror", None) or error
+        return listening_reason(refusal.value)
     return refusal.value
 
 
-def listening_services(
-    endpoints: Sequence[str], factory: IProtocolFactory, reactor: Any
-) -> MultiService:
-    """Listen on each of `endpoints` with one `factory`; each child is named as its endpoint."""
-    services = MultiService()
-    for endpoint in endpoints:
-        service = ListeningService(endpoint, factory, reactor)
-        service.setName(endpoint)
-        service.setServiceParent(services)
-    return services
+def listening_reason(error: CannotListenError) -> object:
+    """Say in a few words why a port can't be listened on."""
+    return getattr(error.socketError, "strerror", None) or error.socketError
 
 
 def check_endpoint(endpoint: str, reactor: Any) -> str:
@@ -170,3 +172,36 @@ class LimitedFactory(Factory):
     def when_empty(self) -> Deferred[None]:
         """Fire when no connection is open."""
         return self._emptied.wait() if self.connections else succeed(None)
+
+    async def end_connections(self, grace: float, clock: IReactorTime) -> None:
+        """Give connections `grace` seconds to end and abort what is left; return with the last."""
+        with suppress(DeferredTimeout):
+            await self.when_empty().addTimeout(grace, clock)
+        for protocol in list(self.connections):
+            protocol.transport.abortConnection()
+        await self.when_empty()
+
+
+class GracefulService(MultiService):
+    """Listens on each of `endpoints` with one `factory`; each child is named as its endpoint.
+
+    Stopping it closes the listeners, gives connections `grace` seconds to end, and aborts those
+    that are left; ``stopService`` fires when the last is gone.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[str], factory: LimitedFactory, reactor: Any, grace: float
+    ) -> None:
+        super().__init__()
+        self.factory = factory
+        self._reactor = reactor
+        self._grace = grace
+        for endpoint in endpoints:
+            service = ListeningService(endpoint, factory, reactor)
+            service.setName(endpoint)
+            service.setServiceParent(self)
+
+    def stopService(self) -> Deferred[None]:
+        ending = self.factory.end_connections(self._grace, self._reactor)
+        stopping = [super().stopService(), Deferred.fromCoroutine(ending)]
+        return gatherResults(stopping).addCallback(lambda _: None)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).absolute().parent.parent
 
 FLOORS = (
     ("netdemo", "errors address transport waiters coercion connecting listening"),
-    ("netdemo.echo", "client server datagrams"),
+    ("netdemo.echo", "client datagrams server"),
     ("netdemo.poetry", "client file sending server"),
     (
         "netdemo.amqp",

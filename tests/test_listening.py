@@ -16,7 +16,8 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from netdemo.errors import StartupError
-from netdemo.listening import LimitedFactory, ListeningService, check_endpoint, listening_services
+from netdemo.listening import GracefulService, LimitedFactory, ListeningService, check_endpoint
+from tests.wire import Wire
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocol
@@ -213,22 +214,6 @@ class StartupErrorTests(SynchronousTestCase):
         self.assertTrue(issubclass(StartupError, Exception))
 
 
-class ListeningServicesTests(SynchronousTestCase):
-    """Several endpoints with one factory."""
-
-    def setUp(self) -> None:
-        self.reactor = PortReactor()
-        self.factory = Factory.forProtocol(Protocol)
-
-    def test_child_is_named_as_its_endpoint(self) -> None:
-        services = listening_services(["tcp:1234", "tcp:1235"], self.factory, self.reactor)
-        self.assertEqual("tcp:1235", services.getServiceNamed("tcp:1235").endpoint)
-
-    def test_all_listen_when_they_start(self) -> None:
-        listening_services(["tcp:1234", "tcp:1235"], self.factory, self.reactor).startService()
-        self.assertEqual([1234, 1235], self.reactor.open)
-
-
 class CheckEndpointTests(SynchronousTestCase):
     """Endpoint strings."""
 
@@ -339,3 +324,76 @@ class LimitedFactoryTests(SynchronousTestCase):
     def test_no_limit_refuses_nobody(self) -> None:
         self.factory = ConversationFactory()
         self.assertNotIn(None, [self.connect() for _ in range(1000)])
+
+
+class GracefulServiceTests(SynchronousTestCase):
+    """Several endpoints with one factory, and time for connections to end."""
+
+    def setUp(self) -> None:
+        self.reactor = PortReactor()
+        self.factory = ConversationFactory()
+        endpoints = ["tcp:1234", "tcp:1235"]
+        self.service = GracefulService(endpoints, self.factory, self.reactor, grace=5)
+        self.service.startService()
+
+    def connect(self) -> Wire:
+        """Return the transport of one more connection."""
+        protocol: Any = self.factory.buildProtocol(PEER)
+        transport = Wire(protocol)
+        protocol.makeConnection(transport)
+        return transport
+
+    def test_child_is_named_as_its_endpoint(self) -> None:
+        service: Any = self.service.getServiceNamed("tcp:1235")
+        self.assertEqual("tcp:1235", service.endpoint)
+
+    def test_all_listen_when_they_start(self) -> None:
+        self.assertEqual([1234, 1235], self.reactor.open)
+
+    def test_stopped_without_connections_it_has_ended(self) -> None:
+        self.successResultOf(self.service.stopService())
+        self.assertEqual(([], []), (self.reactor.open, self.reactor.getDelayedCalls()))
+
+    def test_listeners_are_closed_at_once(self) -> None:
+        self.connect()
+        self.service.stopService()
+        self.assertEqual([], self.reactor.open)
+
+    def test_connections_go_on_for_the_grace(self) -> None:
+        transport = self.connect()
+        stopping = self.service.stopService()
+        self.reactor.advance(4.9)
+        self.assertTrue(transport.connected)
+        self.assertNoResult(stopping)
+
+    def test_it_has_ended_when_the_last_connection_has(self) -> None:
+        first, last = self.connect(), self.connect()
+        stopping = self.service.stopService()
+        first.end()
+        self.assertNoResult(stopping)
+        last.end()
+        self.successResultOf(stopping)
+        self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_connections_are_aborted_after_the_grace(self) -> None:
+        first, last = self.connect(), self.connect()
+        stopping = self.service.stopService()
+        self.reactor.advance(5)
+        self.assertEqual((False, False), (first.connected, last.connected))
+        self.successResultOf(stopping)
+
+    def test_it_waits_for_an_aborted_connection_to_be_gone(self) -> None:
+        transport = self.connect()
+        aborted: list[bool] = []
+        self.patch(transport, "abortConnection", lambda: aborted.append(True))
+        stopping = self.service.stopService()
+        self.reactor.advance(5)
+        self.assertEqual([True], aborted)
+        self.assertNoResult(stopping)
+        transport.end()
+        self.successResultOf(stopping)
+
+    def test_it_can_be_started_again(self) -> None:
+        self.successResultOf(self.service.stopService())
+        self.service.startService()
+        self.assertEqual([1234, 1235], self.reactor.open)

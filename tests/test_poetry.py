@@ -89,8 +89,21 @@ class PoetryTests(PoetryTestCase):
         transport.producer.resumeProducing()
         self.assertLessEqual(len(transport.value()), 64 * 1024)
 
-    def test_file_is_pulled_by_the_transport(self) -> None:
+    def test_small_file_is_handed_over_in_one_write(self) -> None:
+        transport = self.connect()[1]
+        self.assertIsNone(transport.producer)
+        self.assertEqual(b"so much depends upon\n", transport.value())
+
+    def test_large_file_is_pulled_by_the_transport(self) -> None:
+        self.path.write_bytes(LARGE)
         self.assertFalse(self.connect()[1].streaming)
+
+    def test_file_that_grows_is_sent_as_it_was(self) -> None:
+        self.path.write_bytes(LARGE)
+        _, transport = self.connect()
+        with self.path.open("ab") as file:
+            file.write(b"more")
+        self.assertTrue(self.download(transport) == LARGE)
 
     def test_each_connection_is_sent_the_whole_file(self) -> None:
         transports = [self.connect()[1], self.connect()[1]]
@@ -104,11 +117,12 @@ class PoetryTests(PoetryTestCase):
         self.assertEqual(b"a red wheel\nbarrow\n", self.download(self.connect()[1]))
 
     def test_replaced_file_is_still_sent_to_those_who_are_connected(self) -> None:
+        self.path.write_bytes(LARGE)
         _, transport = self.connect()
         other = self.path.with_name("other")
         other.write_bytes(b"a red wheel\nbarrow\n")
         other.replace(self.path)
-        self.assertEqual(b"so much depends upon\n", self.download(transport))
+        self.assertTrue(self.download(transport) == LARGE)
 
     def test_what_the_peer_sends_is_dropped(self) -> None:
         protocol, transport = self.connect()
@@ -123,6 +137,7 @@ class PoetryTests(PoetryTestCase):
         self.assertTrue(self.download(transport) == LARGE)
 
     def test_peer_that_half_closed_is_closed_when_it_has_the_poem(self) -> None:
+        self.path.write_bytes(LARGE)
         protocol, transport = self.connect()
         protocol.readConnectionLost()
         self.download(transport)
@@ -148,6 +163,7 @@ class PoetryTests(PoetryTestCase):
         self.assertTrue(transport.disconnecting)
 
     def test_tls_is_closed_at_once_since_it_reads_on_by_itself(self) -> None:
+        self.path.write_bytes(LARGE)
         _, transport = self.connect()
         directlyProvides(transport, ISSLTransport)
         self.download(transport)
@@ -155,6 +171,7 @@ class PoetryTests(PoetryTestCase):
         self.assertFalse(transport.write_ended)
 
     def test_tcp_under_tls_is_closed_when_the_peer_never_ends_tls(self) -> None:
+        self.path.write_bytes(LARGE)
         protocol, transport = self.connect()
         directlyProvides(transport, ISSLTransport)
         transport.transport = tcp = Wire(protocol)
@@ -233,7 +250,12 @@ class OpenFilesTests(PoetryTestCase):
         """Return how often the poem is open in this process."""
         return sum(_link(descriptor) == str(self.path) for descriptor in os.listdir(DESCRIPTORS))
 
-    def test_file_is_open_while_it_is_sent(self) -> None:
+    def test_small_file_is_closed_at_once(self) -> None:
+        self.connect()
+        self.assertEqual(0, self.open_files())
+
+    def test_large_file_is_open_while_it_is_sent(self) -> None:
+        self.path.write_bytes(LARGE)
         self.connect()
         self.assertEqual(1, self.open_files())
 
@@ -252,6 +274,7 @@ class OpenFilesTests(PoetryTestCase):
         self.assertEqual([], self.flushLoggedErrors())
 
     def test_file_is_closed_when_it_was_sent(self) -> None:
+        self.path.write_bytes(LARGE)
         _, transport = self.connect()
         self.download(transport)
         self.assertEqual(0, self.open_files())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -46,10 +47,9 @@ class CommandTestCase(SynchronousTestCase):
         self.assertNotIn("\n", str(ending.code))
         return str(ending.code)
 
-    def service(self, *arguments: str) -> MultiService:
-        """Return what is made of `arguments`."""
-        service = self.command.makeService(self.parse(*arguments))
-        assert isinstance(service, MultiService)
+    def service(self, *arguments: str) -> Any:
+        """Return what is made of `arguments`, under the command's own service."""
+        (service,) = self.command.makeService(self.parse(*arguments))
         return service
 
 
@@ -93,6 +93,29 @@ class EchoTests(CommandTestCase):
         text = "echo: bad --max-connections '0': expected a whole number of at least 1"
         self.assertEqual(text, self.refusal("--max-connections", "0"))
 
+    def test_datagrams_are_not_echoed_by_default(self) -> None:
+        self.assertIsNone(self.parse()["udp"])
+
+    def test_udp_port_is_one_of_the_loopback(self) -> None:
+        self.assertEqual(("127.0.0.1", 7), self.parse("--udp=7")["udp"])
+
+    def test_udp_may_name_the_address_of_an_interface(self) -> None:
+        self.assertEqual(("::1", 7), self.parse("--udp=[::1]:7")["udp"])
+
+    def test_udp_on_what_is_no_address_is_refused(self) -> None:
+        for text in ("localhost:7", "x", "0", "65536", "tcp:7"):
+            self.assertEqual(
+                f"echo: bad --udp {text!r}: expected PORT, or HOST:PORT where HOST is an IP address",
+                self.refusal(f"--udp={text}"),
+            )
+
+    def test_grace_is_in_seconds(self) -> None:
+        self.assertEqual((5, 0), (self.parse()["grace"], self.parse("--grace=0")["grace"]))
+
+    def test_grace_before_the_stop_is_refused(self) -> None:
+        text = "echo: bad --grace '-1': expected a number of at least 0"
+        self.assertEqual(text, self.refusal("--grace=-1"))
+
     def test_unknown_option_is_refused(self) -> None:
         self.assertEqual("echo: option --color not recognized", self.refusal("--color"))
 
@@ -106,6 +129,10 @@ class EchoTests(CommandTestCase):
         service = self.service("--listen=tcp:7", "--listen=tcp:8")
         verifyObject(IService, service)
         self.assertEqual(["tcp:7", "tcp:8"], [each.name for each in service])
+
+    def test_service_is_made_with_a_child_for_datagrams(self) -> None:
+        _, datagrams = self.service("--listen=tcp:7", "--udp=8")
+        self.assertEqual(("127.0.0.1", 8), (datagrams.host, datagrams.port))
 
 
 class PoetryTests(CommandTestCase):
@@ -156,6 +183,17 @@ class PoetryTests(CommandTestCase):
 
     def test_file_under_a_file_is_refused(self) -> None:
         self.assertIn("Not a directory", self.refusal(f"--file={self.poem}/more"))
+
+    def test_rate_is_in_bytes_per_second(self) -> None:
+        self.assertEqual(9600, self.parse(f"--file={self.poem}", "--rate=9600")["rate"])
+
+    def test_rate_of_nothing_is_refused(self) -> None:
+        self.assertIn("poetry: bad --rate '0': ", self.refusal("--file=x", "--rate=0"))
+
+    def test_service_is_made_with_its_limits(self) -> None:
+        options = ("--rate=10", "--max-connections=3")
+        factory = self.service(f"--file={self.poem}", *options).factory
+        self.assertEqual((self.poem, 10, 3), (factory.path, factory.rate, factory.max_connections))
 
     def test_service_is_made_with_a_child_for_each_endpoint(self) -> None:
         service = self.service(f"--file={self.poem}", "--listen=tcp:7")
@@ -297,6 +335,14 @@ class CommandTests(SynchronousTestCase):
     def test_one_line_is_printed(self) -> None:
         self.assertRaises(SystemExit, self.command.startService)
         self.assertEqual("echo: cannot listen on tcp:7\n", self.output.getvalue())
+
+    def test_second_signal_ends_the_process_at_once(self) -> None:
+        actions: list[tuple[int, object]] = []
+        self.patch(signal, "signal", lambda *action: actions.append(action))
+        self.command.stopService()
+        self.assertEqual(
+            {(signal.SIGINT, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_DFL)}, set(actions)
+        )
 
     def test_process_ends_with_status_1(self) -> None:
         self.assertEqual(1, self.assertRaises(SystemExit, self.command.startService).code)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import attrs
 from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
@@ -294,10 +292,7 @@ class PushFactory(LimitedFactory):
         for pause in list(self._pauses):
             pause.cancel()
         await self.window.when_empty()
-        with suppress(DeferredTimeout):
-            await self.when_empty().addTimeout(LINGER, self.clock)
-        for protocol in list(self.connections):
-            protocol.transport.abortConnection()
+        await self.end_connections(LINGER, self.clock)
         self._stopping = False
 
     def _publish(self, message: Message) -> Deferred[None]:

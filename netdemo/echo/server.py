@@ -9,7 +9,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import TimeoutMixin
 from zope.interface import implementer
 
-from netdemo.listening import LimitedFactory, listening_services
+from netdemo.echo.datagrams import DatagramEchoService
+from netdemo.listening import GRACE, GracefulService, LimitedFactory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,12 +81,19 @@ def echo_service(
     endpoints: Sequence[str],
     reactor: Any,
     *,
+    udp: tuple[str, int] | None = None,
     idle_timeout: float | None = None,
     max_connections: int | None = None,
+    grace: float = GRACE,
 ) -> MultiService:
-    """Echo on each of `endpoints` (Twisted server endpoint strings).
+    """Echo on each of `endpoints` (Twisted server endpoint strings), and datagrams on `udp`.
 
-    `idle_timeout` is in seconds; `max_connections` counts over all endpoints together.
+    `udp` is an interface's address and a port. `idle_timeout` and `grace`, the time that
+    connections have to end when the service stops, are in seconds; `max_connections` counts over
+    all endpoints together.
     """
     factory = EchoFactory(reactor, idle_timeout=idle_timeout, max_connections=max_connections)
-    return listening_services(endpoints, factory, reactor)
+    service = GracefulService(endpoints, factory, reactor, grace)
+    if udp is not None:
+        DatagramEchoService(*udp, reactor).setServiceParent(service)
+    return service

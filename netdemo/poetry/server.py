@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
-from twisted.protocols.basic import FileSender
 from twisted.protocols.policies import TimeoutMixin
 from zope.interface import implementer
 
-from netdemo.listening import LimitedFactory, listening_services
+from netdemo.listening import GRACE, GracefulService, LimitedFactory
+from netdemo.poetry.file import PoemFile
+from netdemo.poetry.sending import send
 from netdemo.transport import end_writing
 
 if TYPE_CHECKING:
@@ -31,31 +31,6 @@ LINGER: Final = 5.0
 """Seconds of silence that a peer has to close after the poem, before it is closed here."""
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading, without waiting, as a pipe in its place would have us do.
-
-    :raises OSError: with a `strerror` for people.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "expected a regular file", str(path))
-    return os.fdopen(descriptor, "rb")
-
-
-class PoemSender(FileSender):
-    """A `FileSender` that fails, and lets go of its consumer, when the file can't be read."""
-
-    def resumeProducing(self) -> None:
-        try:
-            super().resumeProducing()
-        except OSError as error:
-            self.consumer.unregisterProducer()
-            deferred, self.deferred = self.deferred, None
-            if deferred is not None:
-                deferred.errback(error)
-
-
 @implementer(IHalfCloseableProtocol)
 class PoetryProtocol(Protocol, TimeoutMixin):
     """Sends the factory's file as fast as the peer takes it, then closes.
@@ -67,47 +42,57 @@ class PoetryProtocol(Protocol, TimeoutMixin):
     factory: PoetryFactory
     transport: IStreamTransport
     _log = Logger()
-    _file: BinaryIO | None = None
+    _poem: PoemFile | None = None
     _sent = False
     _peer_ended = False
 
     def connectionMade(self) -> None:
         self.callLater = self.factory.clock.callLater  # type: ignore[assignment,method-assign]
         try:
-            self._file = open_regular(self.factory.path)
+            self._poem = PoemFile(self.factory.path)
         except OSError as error:
-            self._unreadable(error)
+            self._log.error(
+                "cannot read {path}: {reason}", path=self.factory.path, reason=error.strerror
+            )
             self._close()
             return
-        sending = PoemSender().beginFileTransfer(self._file, self.transport)
+        sending = maybeDeferred(
+            send, self._poem, self.transport, self.factory.clock, self.factory.rate
+        )
         sending.addCallbacks(lambda _: self._close(), self._broken_off)
+        sending.addErrback(lambda failure: self._log.failure("sending a poem", failure))
 
     def dataReceived(self, data: bytes) -> None:  # noqa: ARG002
         self.resetTimeout()
 
     def _close(self) -> None:
         self._sent = True
-        self._close_file()
+        self._close_poem()
         self.setTimeout(LINGER)
         if self._peer_ended:
             self.transport.loseConnection()
         else:
             end_writing(self.transport)
 
-    def _close_file(self) -> None:
-        if self._file is not None:
-            self._file.close()
+    def _close_poem(self) -> None:
+        if self._poem is not None:
+            self._poem.close()
 
     def _broken_off(self, reason: Failure) -> None:
-        # `FileSender` fails with a bare Exception when the peer leaves, which is no error here.
-        if isinstance(reason.value, OSError):
-            self._unreadable(reason.value)
-            self.transport.abortConnection()
-
-    def _unreadable(self, error: OSError) -> None:
-        self._log.error(
-            "cannot read {path}: {reason}", path=self.factory.path, reason=error.strerror
-        )
+        if reason.check(ConnectionLost):
+            return
+        error = reason.value
+        if not isinstance(error, OSError):
+            reason.raiseException()
+        if not isinstance(error, ConnectionError):
+            self._log.error(
+                "stopped sending {path} to {peer}: {reason}",
+                path=self.factory.path,
+                peer=self.transport.getPeer(),
+                reason=error.strerror,
+            )
+        # The peer has not the whole, and it must not look so: hence no orderly close.
+        self.transport.abortConnection()
 
     def readConnectionLost(self) -> None:
         """Go on sending: the peer has only said that it will say nothing."""
@@ -128,18 +113,24 @@ class PoetryProtocol(Protocol, TimeoutMixin):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         self.setTimeout(None)
-        self._close_file()
+        self._close_poem()
         self.factory.connection_ended(self)
 
 
 class PoetryFactory(LimitedFactory):
-    """Builds servers of the file at `path`."""
+    """Builds servers of the file at `path`, at most `rate` bytes a second to each connection."""
 
     def __init__(
-        self, path: Path, clock: IReactorTime, *, max_connections: int | None = None
+        self,
+        path: Path,
+        clock: IReactorTime,
+        *,
+        rate: int | None = None,
+        max_connections: int | None = None,
     ) -> None:
         super().__init__(max_connections)
         self.path = path
+        self.rate = rate
         self.clock = clock
 
     def new_protocol(self) -> PoetryProtocol:
@@ -151,11 +142,14 @@ def poetry_service(
     endpoints: Sequence[str],
     reactor: Any,
     *,
+    rate: int | None = None,
     max_connections: int | None = None,
+    grace: float = GRACE,
 ) -> MultiService:
     """Stream the file at `path` on each of `endpoints` (Twisted server endpoint strings).
 
-    `max_connections` counts over all endpoints together.
+    `rate` is in bytes per second for each connection; `max_connections` counts over all endpoints
+    together; `grace` is the time in seconds that transfers have to end when the service stops.
     """
-    factory = PoetryFactory(path, reactor, max_connections=max_connections)
-    return listening_services(endpoints, factory, reactor)
+    factory = PoetryFactory(path, reactor, rate=rate, max_connections=max_connections)
+    return GracefulService(endpoints, factory, reactor, grace)

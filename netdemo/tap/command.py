@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from netdemo.errors import StartupError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from twisted.internet.defer import Deferred
 
 
 class Command(MultiService):
@@ -31,6 +34,12 @@ class Command(MultiService):
         with self._reported():
             super().startService()
 
+    def stopService(self) -> Deferred[None]:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        stopping: Deferred[None] = super().stopService()
+        return stopping
+
     @contextmanager
     def _reported(self) -> Iterator[None]:
         try:
@@ -44,10 +53,8 @@ class Command(MultiService):
 
 
 def command_service(command: str, service: MultiService) -> MultiService:
-    """Return a `Command` with the children of `service`, which can be looked up by their names."""
+    """Return a `Command` of which `service` is the one child."""
     top = Command()
     top.command = command
-    for child in list(service):
-        child.disownServiceParent()
-        child.setServiceParent(top)
+    service.setServiceParent(top)
     return top

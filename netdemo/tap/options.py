@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.python import usage
 
-from netdemo.coercion import positive_integer
-from netdemo.listening import check_endpoint
+from netdemo.coercion import number_from_0, positive_integer
+from netdemo.listening import GRACE, check_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,15 +30,22 @@ class Options(usage.Options):
 
 
 class ListeningOptions(Options):
-    """Options of a server: ``--listen``, any number of times, and ``--max-connections``."""
+    """Options of a server: ``--listen``, any number of times, and limits for its connections."""
 
-    optParameters = [
+    optParameters: list[list[Any]] = [
         [
             "max-connections",
             None,
             None,
             "Refuse connections over this many [default: no limit]",
             positive_integer("--max-connections"),
+        ],
+        [
+            "grace",
+            None,
+            GRACE,
+            "Seconds that connections have to end when the service stops",
+            number_from_0("--grace"),
         ],
     ]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.python import usage
 
-from netdemo.poetry.server import open_regular, poetry_service
+from netdemo.coercion import positive_integer
+from netdemo.poetry import poetry_service
+from netdemo.poetry.file import PoemFile
 from netdemo.tap.command import command_service
 from netdemo.tap.options import ListeningOptions
 
@@ -19,14 +21,25 @@ class Options(ListeningOptions):
     """Options of ``twistd poetry``."""
 
     command = "poetry"
-    synopsis = "--file PATH [--listen ENDPOINT]... [--max-connections N]"
+    synopsis = (
+        "--file PATH [--listen ENDPOINT]... [--rate BYTES/S] [--max-connections N] [--grace S]"
+    )
     default_endpoint = "tcp:9000:interface=127.0.0.1"
     longdesc = (
         "Streams a file to everyone who connects. "
         f"Listens on {default_endpoint} unless --listen says otherwise. "
         "Example: twistd -n poetry --file poem.txt --listen tcp:9000"
     )
-    optParameters = [["file", None, None, "The file to stream; read afresh for each connection"]]
+    optParameters: list[list[Any]] = [
+        ["file", None, None, "The file to stream; read afresh for each connection"],
+        [
+            "rate",
+            None,
+            None,
+            "Send no more than this many bytes per second to each [default: no limit]",
+            positive_integer("--rate"),
+        ],
+    ]
     compData = usage.Completions(optActions={"file": usage.CompleteFiles()})
 
     def postOptions(self) -> None:
@@ -36,7 +49,7 @@ class Options(ListeningOptions):
         # twistd changes its directory later, with --rundir or as a daemon.
         self["file"] = Path(self["file"]).absolute()
         try:
-            open_regular(self["file"]).close()
+            PoemFile(self["file"]).close()
         except OSError as error:
             raise usage.UsageError(
                 f"cannot read --file {str(self['file'])!r}: {error.strerror}"
@@ -51,6 +64,8 @@ def makeService(options: Options) -> IService:
         options["file"],
         options["listen"],
         reactor,
+        rate=options["rate"],
         max_connections=options["max-connections"],
+        grace=options["grace"],
     )
     return command_service("poetry", service)

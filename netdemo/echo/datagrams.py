@@ -1,0 +1,87 @@
+"""The echo server for datagrams (RFC 862, UDP based echo service)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import succeed
+from twisted.internet.error import CannotListenError, MessageLengthError
+from twisted.internet.protocol import DatagramProtocol
+
+from netdemo.errors import StartupError
+from netdemo.listening import listening_reason
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IListeningPort, IUDPTransport
+
+ECHO_PORT: Final = 7
+"""Where echo servers are by convention (RFC 862)."""
+
+MAX_DATAGRAM: Final = 65535
+"""Longest datagram in bytes (RFC 768). Twisted would cut what is longer than 8192."""
+
+
+class DatagramEchoProtocol(DatagramProtocol):
+    """Sends each datagram back to where it came from.
+
+    Those from port 7 and from the port that this one listens on are `ignored` (counted): they
+    come from an echo server, or in its name, and the two would answer each other for ever. Those
+    that the kernel does not take back at once are `dropped` (counted), as UDP allows.
+    """
+
+    transport: IUDPTransport
+
+    def __init__(self) -> None:
+        self.ignored = self.dropped = 0
+
+    def startProtocol(self) -> None:
+        self._echo_servers = {ECHO_PORT, self.transport.getHost().port}
+
+    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        if addr[1] in self._echo_servers:
+            self.ignored += 1
+            return
+        try:
+            self.transport.write(datagram, addr)
+        except (OSError, MessageLengthError):
+            self.dropped += 1
+
+
+class DatagramEchoService(Service):
+    """Echoes datagrams on `port` of the interface with the address `host`, while it runs.
+
+    Starting raises `StartupError` when the port can't be had.
+    """
+
+    def __init__(self, host: str, port: int, reactor: Any) -> None:
+        self.host = host
+        self.port = port
+        self._reactor = reactor
+        self._listening: IListeningPort | None = None
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        self._listen()
+
+    def startService(self) -> None:
+        if self._listening is None:
+            self._listen()
+        super().startService()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        listening, self._listening = self._listening, None
+        stopping = None if listening is None else listening.stopListening()
+        return stopping or succeed(None)
+
+    def _listen(self) -> None:
+        try:
+            self._listening = self._reactor.listenUDP(
+                self.port, DatagramEchoProtocol(), interface=self.host, maxPacketSize=MAX_DATAGRAM
+            )
+        except CannotListenError as error:
+            raise StartupError(
+                f"cannot listen on UDP port {self.port} of {self.host}: {listening_reason(error)}"
+            ) from None

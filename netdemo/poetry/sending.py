@@ -1,0 +1,166 @@
+"""The ways to send a poem: at once, by the kernel, piece by piece, and slowly."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, TypeGuard
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.internet.task import LoopingCall
+from twisted.internet.tcp import Connection
+from twisted.protocols.basic import FileSender
+from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
+    from netdemo.poetry.file import PoemFile
+    from netdemo.transport import IStreamTransport
+
+SMALL: Final = 64 * 1024
+"""Largest file in bytes that is handed over in one write: what a transport buffers anyway."""
+
+CHUNK: Final = 1024 * 1024
+"""Bytes that the kernel copies to one connection before it is another one's turn."""
+
+PIECE: Final = 64 * 1024
+"""Bytes that are read at once, where the kernel can't copy by itself."""
+
+TICK: Final = 0.1
+"""Seconds between two pieces of a slow poem, where the rate allows pieces of a byte or more."""
+
+
+def send(
+    poem: PoemFile, transport: IStreamTransport, clock: IReactorTime, rate: int | None
+) -> Deferred[None]:
+    """Send `poem` in the way that fits its size and the transport, at most `rate` bytes a second.
+
+    Fires when the transport has taken all of it. Fails with `OSError` when it can't be read, has
+    become shorter, or can't be sent, and with `ConnectionLost` when the transport ends.
+    """
+    if rate is not None:
+        return SlowSender(poem, transport, clock, rate).begin()
+    if poem.size <= SMALL:
+        transport.write(poem.read_all(SMALL))
+        return succeed(None)
+    if has_socket(transport):
+        return KernelSender(poem, transport).begin()
+    sending: Deferred[None] = PieceSender().beginFileTransfer(poem, transport)
+    return sending
+
+
+def has_socket(transport: object) -> TypeGuard[Connection]:
+    """Tell whether what is written to `transport` is what its socket sends, which TLS is not."""
+    return isinstance(transport, Connection) and not transport.TLS and hasattr(os, "sendfile")
+
+
+@implementer(IPullProducer)
+class KernelSender:
+    """Has the kernel copy a file to a socket (``sendfile(2)``), no byte through this process."""
+
+    def __init__(self, poem: PoemFile, transport: Connection) -> None:
+        self._poem = poem
+        self._transport = transport
+        self._done: Deferred[None] = Deferred()
+
+    def begin(self) -> Deferred[None]:
+        """Send; fire or fail as `send` does."""
+        self._transport.registerProducer(self, False)
+        return self._done
+
+    def resumeProducing(self) -> None:
+        """Hand over as much as the socket takes: the transport asks when there is room."""
+        try:
+            self._poem.send_to(self._transport.fileno(), CHUNK)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._transport.unregisterProducer()
+            self._done.errback(error)
+            return
+        if self._poem.left:
+            self._transport.startWriting()
+        else:
+            self._transport.unregisterProducer()
+            self._done.callback(None)
+
+    def stopProducing(self) -> None:
+        """Give up: the peer has left."""
+        self._done.errback(ConnectionLost())
+
+
+class PieceSender(FileSender):
+    """A `FileSender` that fails, and lets go of its consumer, when the file can't be read."""
+
+    CHUNK_SIZE = PIECE
+    deferred: Deferred[None] | None
+
+    def resumeProducing(self) -> None:
+        try:
+            super().resumeProducing()
+        except OSError as error:
+            self.consumer.unregisterProducer()
+            self._fail(error)
+
+    def stopProducing(self) -> None:
+        """Give up: the peer has left, which `FileSender` would tell with a bare Exception."""
+        self._fail(ConnectionLost())
+
+    def _fail(self, error: Exception) -> None:
+        deferred, self.deferred = self.deferred, None
+        if deferred is not None:
+            deferred.errback(error)
+
+
+@implementer(IPushProducer)
+class SlowSender:
+    """Sends a piece at a time, `rate` bytes a second; it does not catch up after a pause."""
+
+    def __init__(
+        self, poem: PoemFile, transport: IStreamTransport, clock: IReactorTime, rate: int
+    ) -> None:
+        self._poem = poem
+        self._transport = transport
+        self._piece = min(max(int(rate * TICK), 1), PIECE)
+        self._interval = self._piece / rate
+        self._ticking = LoopingCall(self._send_piece)
+        self._ticking.clock = clock
+        self._done: Deferred[None] = Deferred()
+
+    def begin(self) -> Deferred[None]:
+        """Send; fire or fail as `send` does."""
+        self._transport.registerProducer(self, True)
+        self._tick(now=True)
+        return self._done
+
+    def resumeProducing(self) -> None:
+        """Go on, after an interval: the rate is a limit."""
+        if not self._ticking.running:
+            self._tick(now=False)
+
+    def pauseProducing(self) -> None:
+        """Wait: the peer does not take even so little."""
+        if self._ticking.running:
+            self._ticking.stop()
+
+    def stopProducing(self) -> None:
+        """Give up: the peer has left."""
+        self.pauseProducing()
+        self._done.errback(ConnectionLost())
+
+    def _tick(self, now: bool) -> None:
+        self._ticking.start(self._interval, now).addErrback(self._failed)
+
+    def _send_piece(self) -> None:
+        self._transport.write(self._poem.read(self._piece))
+        if not self._poem.left:
+            self.pauseProducing()
+            self._transport.unregisterProducer()
+            self._done.callback(None)
+
+    def _failed(self, failure: Failure) -> None:
+        self._transport.unregisterProducer()
+        self._done.errback(failure)
