@@ -13,7 +13,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
-from twisted.internet.testing import FakeDatagramTransport, MemoryReactorClock
+from twisted.internet.testing import FakeDatagramTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
@@ -75,25 +75,29 @@ class DatagramEchoTests(SynchronousTestCase):
         self.assertEqual(2, self.protocol.dropped)
 
 
-class PortReactor(MemoryReactorClock):
+class DatagramReactor:
     """Keeps which UDP ports it gave are `open`."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.open: list[tuple[str, int]] = []
 
-    def listenUDP(self, port: int, protocol: object, interface: str, maxPacketSize: int) -> Any:
-        listening = Datagrams()
-        listening.stopListening = lambda: self.open.remove((interface, port))
-        self.open.append((interface, port))
-        return listening
+    def listenUDP(self, port: int, _: DatagramProtocol, interface: str, **__: int) -> OpenPort:
+        return OpenPort(self.open, (interface, port))
+
+
+class OpenPort:
+    """A port of a `DatagramReactor`."""
+
+    def __init__(self, ports: list[tuple[str, int]], port: tuple[str, int]) -> None:
+        ports.append(port)
+        self.stopListening = lambda: ports.remove(port)
 
 
 class DatagramEchoServiceTests(SynchronousTestCase):
     """The service of one port."""
 
     def setUp(self) -> None:
-        self.reactor = PortReactor()
+        self.reactor = DatagramReactor()
         self.service = DatagramEchoService("127.0.0.1", 1234, self.reactor)
 
     def test_it_is_a_service(self) -> None:
@@ -162,8 +166,9 @@ class SocketTests(TestCase):
         service.startService()
         self.addCleanup(service.stopService)
         (datagrams,) = service
+        udp_reactor: Any = reactor
         client = Client(IPv4Address("UDP", interface, datagrams.port), *sizes)
-        listening: Any = reactor.listenUDP(0, client, interface=interface, maxPacketSize=65535)
+        listening = udp_reactor.listenUDP(0, client, interface=interface, maxPacketSize=65535)
         self.addCleanup(listening.stopListening)
         return await client.received
 

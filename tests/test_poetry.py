@@ -5,29 +5,22 @@ from __future__ import annotations
 import os
 import unittest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from twisted.application.service import IService
-from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol, ISSLTransport
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, capturedLogs
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from netdemo.poetry.server import LINGER, PoetryFactory, PoetryProtocol, poetry_service
 from tests.folders import temporary_folder
 from tests.wire import Wire
-
-if TYPE_CHECKING:
-    from twisted.python.failure import Failure
 
 PEER = IPv4Address("TCP", "127.0.0.1", 50000)
 DESCRIPTORS = Path("/proc/self/fd")
@@ -300,54 +293,3 @@ class PoetryServiceTests(PoetryTestCase):
         first, second = (server[1] for server in memory.tcpServers)
         first.buildProtocol(PEER)
         self.assertIsNone(second.buildProtocol(PEER))
-
-
-class Download(Protocol):
-    """Downloads a poem; `received` fires with all that came when the server has closed.
-
-    It half-closes at once, or it says something whenever something comes.
-    """
-
-    transport: Any
-
-    def __init__(self, talkative: bool = False) -> None:
-        self.received: Deferred[bytes] = Deferred()
-        self._talkative = talkative
-        self._parts: list[bytes] = []
-
-    def connectionMade(self) -> None:
-        if not self._talkative:
-            self.transport.loseWriteConnection()
-
-    def dataReceived(self, data: bytes) -> None:
-        self._parts.append(data)
-        if self._talkative:
-            self.transport.write(b"lovely\n" * 1000)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if reason.check(ConnectionDone):
-            self.received.callback(b"".join(self._parts))
-        else:
-            self.received.errback(reason)
-
-
-class SocketTests(TestCase):
-    """Real sockets on the loopback."""
-
-    timeout = 30
-
-    def setUp(self) -> None:
-        path = temporary_folder(self) / "poem.txt"
-        path.write_bytes(LARGE * 4)
-        factory: Any = PoetryFactory(path, cast("Any", reactor))
-        port: Any = reactor.listenTCP(0, factory, interface="127.0.0.1")
-        self.addCleanup(port.stopListening)
-        self.endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
-
-    async def test_half_closed_download_is_byte_identical(self) -> None:
-        download = await connectProtocol(self.endpoint, Download())
-        self.assertTrue(await download.received == LARGE * 4)
-
-    async def test_download_of_a_peer_that_talks_is_byte_identical(self) -> None:
-        download = await connectProtocol(self.endpoint, Download(talkative=True))
-        self.assertTrue(await download.received == LARGE * 4)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from twisted.internet.task import Clock
@@ -28,6 +27,9 @@ from netdemo.poetry.sending import (
     send,
 )
 from tests.folders import temporary_folder
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
 
 LARGE = bytes(range(256)) * 4 * 1024 + b"end"
 
@@ -207,8 +209,13 @@ class SlowSenderTests(SendingTestCase):
         self.sender = SlowSender(self.poem(content), self.transport, self.clock, rate)
         done = self.sender.begin()
         self.addCleanup(done.addErrback, lambda failure: failure.trap(ConnectionLost))
-        self.addCleanup(lambda: self.transport.producer and self.sender.stopProducing())
+        self.addCleanup(self.leave)
         return done
+
+    def leave(self) -> None:
+        """Let the peer leave, if it is there."""
+        if self.transport.producer is not None:
+            self.sender.stopProducing()
 
     def test_it_is_a_push_producer(self) -> None:
         self.begin(10)
@@ -233,7 +240,8 @@ class SlowSenderTests(SendingTestCase):
 
     @given(rate=st.integers(1, 10**9), seconds=st.integers(0, 30))
     def test_no_more_is_sent_than_the_rate_and_one_piece(self, rate: int, seconds: int) -> None:
-        transport, clock = StringTransport(), Clock()
+        transport: Any = StringTransport()
+        clock = Clock()
         poem = PoemFile(self.path)
         done = SlowSender(poem, transport, clock, rate).begin()
         clock.pump([0.25] * 4 * seconds)

@@ -103,11 +103,9 @@ class EchoTests(CommandTestCase):
         self.assertEqual(("::1", 7), self.parse("--udp=[::1]:7")["udp"])
 
     def test_udp_on_what_is_no_address_is_refused(self) -> None:
+        expected = "expected PORT, or HOST:PORT where HOST is an IP address"
         for text in ("localhost:7", "x", "0", "65536", "tcp:7"):
-            self.assertEqual(
-                f"echo: bad --udp {text!r}: expected PORT, or HOST:PORT where HOST is an IP address",
-                self.refusal(f"--udp={text}"),
-            )
+            self.assertEqual(f"echo: bad --udp {text!r}: {expected}", self.refusal(f"--udp={text}"))
 
     def test_grace_is_in_seconds(self) -> None:
         self.assertEqual((5, 0), (self.parse()["grace"], self.parse("--grace=0")["grace"]))
