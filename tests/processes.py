@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -37,6 +38,7 @@ class Process:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.pid = self._process.pid
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -49,8 +51,12 @@ class Process:
 
     def terminate(self) -> int:
         """Send SIGTERM and return the exit status."""
-        self._process.terminate()
+        self.signal(signal.SIGTERM)
         return self.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
 
     def wait(self) -> int:
         """Return the exit status, when it has ended by itself."""

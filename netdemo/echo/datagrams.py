@@ -31,6 +31,7 @@ class DatagramEchoProtocol(DatagramProtocol):
     that the kernel does not take back at once are `dropped` (counted), as UDP allows.
     """
 
+    noisy = False
     transport: IUDPTransport
 
     def __init__(self) -> None:

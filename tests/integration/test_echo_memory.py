@@ -1,0 +1,80 @@
+"""Peers that send without end and never read cost the echo server a bounded amount of memory."""
+
+from __future__ import annotations
+
+import contextlib  # trial takes a name `suppress` for its own
+import re
+import resource
+import selectors
+import socket
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.folders import temporary_folder
+from tests.processes import PATIENCE, PROGRAMS, Process
+from tests.rabbitmq import free_ports
+
+PEERS = 1000
+KIB = 1024
+ENOUGH = 8 * KIB**3
+"""Bytes to send in all at most, to a server that would take everything."""
+
+QUIET = 2.0
+"""Seconds in which no peer can send anything more: by then all of them are stuck."""
+
+
+def anonymous_memory(pid: int) -> int:
+    """Return the bytes of anonymous memory that a process has resident."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"RssAnon:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) * KIB
+
+
+class StuckPeersTests(SynchronousTestCase):
+    """A thousand peers and a real server."""
+
+    def setUp(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 3 * PEERS), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        (self.port,) = free_ports(1)
+        self.server = Process(
+            *(PROGRAMS / "twistd", "-n", "--pidfile=", "echo"),
+            *(f"--listen=tcp:{self.port}:interface=127.0.0.1", "--idle-timeout=600", "--grace=0"),
+            cwd=temporary_folder(self),
+        )
+        self.addCleanup(self.server.remove)
+        self.server.wait_for(f"starting on {self.port}")
+        self.selector = selectors.DefaultSelector()
+        self.addCleanup(self.selector.close)
+
+    def connect(self) -> None:
+        """Connect one more peer."""
+        peer = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        self.addCleanup(peer.close)
+        peer.setblocking(False)
+        self.selector.register(peer, selectors.EVENT_WRITE)
+
+    def send_until_all_are_stuck(self) -> int:
+        """Send as much as anybody can; return how many bytes it was."""
+        sent, data = 0, bytes(64 * KIB)
+        while (ready := self.selector.select(QUIET)) and sent < ENOUGH:
+            for key, _ in ready:
+                assert isinstance(key.fileobj, socket.socket)
+                with contextlib.suppress(BlockingIOError):
+                    sent += key.fileobj.send(data)
+        return sent
+
+    def test_memory_of_a_thousand_is_bounded(self) -> None:
+        self.connect()
+        self.send_until_all_are_stuck()
+        before = anonymous_memory(self.server.pid)
+        for _ in range(PEERS):
+            self.connect()
+        sent = self.send_until_all_are_stuck()
+        # What waits for each is its limit of 64 KiB and at most one more read; then its objects.
+        most = PEERS * (64 + 64 + 8) * KIB
+        self.assertLess(anonymous_memory(self.server.pid) - before, most)
+        self.assertGreater(sent, 2 * most)  # the sockets' buffers hold the rest
