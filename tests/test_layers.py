@@ -21,7 +21,7 @@ ROOT = Path(__file__).absolute().parent.parent
 FLOORS = (
     ("netdemo", "errors address transport waiters coercion connecting listening"),
     ("netdemo.echo", "client datagrams server"),
-    ("netdemo.poetry", "client file sending server"),
+    ("netdemo.poetry", "client file lingering sending server"),
     (
         "netdemo.amqp",
         "broker_url window message topology interfaces channel session attachment "

@@ -18,7 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
-from netdemo.poetry.server import LINGER, PoetryFactory, PoetryProtocol, poetry_service
+from netdemo.poetry.lingering import LINGER
+from netdemo.poetry.server import PoetryFactory, PoetryProtocol, poetry_service
 from tests.folders import temporary_folder
 from tests.wire import Wire
 
@@ -148,12 +149,18 @@ class PoetryTests(PoetryTestCase):
     def test_peer_that_never_closes_is_closed_after_a_silence(self) -> None:
         protocol, transport = self.connect()
         self.download(transport)
-        self.clock.advance(LINGER - 1)
+        self.clock.pump([LINGER, LINGER - 1])
         protocol.dataReceived(b"still here")
-        self.clock.advance(LINGER - 1)
+        self.clock.pump([1, LINGER - 1])
         self.assertFalse(transport.disconnecting)
-        self.clock.advance(1)
+        self.clock.advance(LINGER)
         self.assertTrue(transport.disconnecting)
+
+    def test_peer_that_talks_before_it_has_the_poem_is_not_timed_out(self) -> None:
+        self.path.write_bytes(LARGE)
+        protocol, _ = self.connect()
+        protocol.dataReceived(b"hello")
+        self.assertEqual([], self.clock.getDelayedCalls())
 
     def test_tls_is_closed_at_once_since_it_reads_on_by_itself(self) -> None:
         self.path.write_bytes(LARGE)
@@ -169,9 +176,9 @@ class PoetryTests(PoetryTestCase):
         directlyProvides(transport, ISSLTransport)
         transport.transport = tcp = Wire(protocol)
         self.download(transport)
-        self.clock.advance(LINGER - 1)
+        self.clock.advance(LINGER)
         self.assertFalse(tcp.disconnecting)
-        self.clock.advance(1)
+        self.clock.advance(LINGER)
         self.assertTrue(tcp.disconnecting)
 
     def test_end_of_the_connection_is_told_to_the_factory(self) -> None:

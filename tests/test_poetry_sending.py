@@ -19,11 +19,9 @@ from netdemo.poetry.file import PoemFile
 from netdemo.poetry.sending import (
     CHUNK,
     PIECE,
-    SMALL,
     KernelSender,
     PieceSender,
     SlowSender,
-    has_socket,
     send,
 )
 from tests.folders import temporary_folder
@@ -59,26 +57,13 @@ class SendTests(SendingTestCase):
         """Begin to send a poem with `content`."""
         return send(self.poem(content), self.transport, self.clock, rate)
 
-    def test_small_poem_is_one_write_and_done(self) -> None:
-        self.successResultOf(self.send(bytes(SMALL)))
-        self.assertEqual(bytes(SMALL), self.transport.value())
-
-    def test_larger_poem_is_sent_in_pieces_where_there_is_no_socket(self) -> None:
-        self.assertNoResult(self.send(bytes(SMALL + 1)))
+    def test_poem_is_sent_in_pieces_where_there_is_no_socket(self) -> None:
+        self.assertNoResult(self.send(LARGE))
         self.assertIsInstance(self.transport.producer, PieceSender)
 
-    def test_small_poem_is_sent_slowly_when_there_is_a_rate(self) -> None:
+    def test_poem_is_sent_slowly_when_there_is_a_rate(self) -> None:
         self.assertNoResult(self.send(b"slow", 10))
         self.assertEqual(b"s", self.transport.value())
-
-    def test_small_poem_that_can_not_be_read_is_an_error(self) -> None:
-        poem = self.poem(b"small")
-        os.close(poem._descriptor)
-        self.assertRaises(OSError, send, poem, self.transport, self.clock, None)
-        poem._descriptor = -1
-
-    def test_transport_in_memory_has_no_socket(self) -> None:
-        self.assertFalse(has_socket(self.transport))
 
 
 class SocketTransport(StringTransport):

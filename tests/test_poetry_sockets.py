@@ -14,8 +14,8 @@ from twisted.internet.task import Cooperator
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
 
-from netdemo.poetry.sending import has_socket
 from netdemo.poetry.server import PoetryFactory, poetry_service
+from netdemo.transport import has_socket
 from tests.certificates import write_certificate
 from tests.folders import temporary_folder
 

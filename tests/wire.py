@@ -30,7 +30,9 @@ class Wire(StringTransport):
     def loseWriteConnection(self) -> None:
         """Note a half-close, and tell the protocol that it has happened."""
         self.write_ended = True
-        IHalfCloseableProtocol(self.protocol).writeConnectionLost()
+        half_closeable = IHalfCloseableProtocol(self.protocol, None)
+        if half_closeable is not None:
+            half_closeable.writeConnectionLost()
 
     def end(self, reason: Exception | None = None) -> None:
         """End the connection, cleanly unless there is another `reason`."""

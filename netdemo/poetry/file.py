@@ -45,8 +45,9 @@ class PoemFile:
 
         :raises OSError: when it can't be read.
         """
-        data = b""
-        while len(data) < limit and (piece := os.read(self._descriptor, limit - len(data))):
+        data = piece = os.read(self._descriptor, limit)
+        while piece and len(data) < limit and len(data) != self.size:
+            piece = os.read(self._descriptor, limit - len(data))
             data += piece
         self.left = 0
         return data

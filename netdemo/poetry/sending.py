@@ -1,27 +1,25 @@
-"""The ways to send a poem: at once, by the kernel, piece by piece, and slowly."""
+"""The ways to send a poem that is not small: by the kernel, piece by piece, and slowly."""
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from twisted.internet.task import LoopingCall
-from twisted.internet.tcp import Connection
 from twisted.protocols.basic import FileSender
 from zope.interface import implementer
 
+from netdemo.transport import has_socket
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.tcp import Connection
     from twisted.python.failure import Failure
 
     from netdemo.poetry.file import PoemFile
     from netdemo.transport import IStreamTransport
-
-SMALL: Final = 64 * 1024
-"""Largest file in bytes that is handed over in one write: what a transport buffers anyway."""
 
 CHUNK: Final = 1024 * 1024
 """Bytes that the kernel copies to one connection before it is another one's turn."""
@@ -36,25 +34,17 @@ TICK: Final = 0.1
 def send(
     poem: PoemFile, transport: IStreamTransport, clock: IReactorTime, rate: int | None
 ) -> Deferred[None]:
-    """Send `poem` in the way that fits its size and the transport, at most `rate` bytes a second.
+    """Send `poem` in the way that fits the transport, at most `rate` bytes a second.
 
     Fires when the transport has taken all of it. Fails with `OSError` when it can't be read, has
     become shorter, or can't be sent, and with `ConnectionLost` when the transport ends.
     """
     if rate is not None:
         return SlowSender(poem, transport, clock, rate).begin()
-    if poem.size <= SMALL:
-        transport.write(poem.read_all(SMALL))
-        return succeed(None)
     if has_socket(transport):
         return KernelSender(poem, transport).begin()
     sending: Deferred[None] = PieceSender().beginFileTransfer(poem, transport)
     return sending
-
-
-def has_socket(transport: object) -> TypeGuard[Connection]:
-    """Tell whether what is written to `transport` is what its socket sends, which TLS is not."""
-    return isinstance(transport, Connection) and not transport.TLS and hasattr(os, "sendfile")
 
 
 @implementer(IPullProducer)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
-from twisted.protocols.policies import TimeoutMixin
-from zope.interface import implementer
+from zope.interface import alsoProvides
 
 from netdemo.listening import GRACE, GracefulService, LimitedFactory
 from netdemo.poetry.file import PoemFile
+from netdemo.poetry.lingering import Lingering
 from netdemo.poetry.sending import send
-from netdemo.transport import end_writing
+from netdemo.transport import end_writing, write_and_end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +26,11 @@ if TYPE_CHECKING:
 
     from netdemo.transport import IStreamTransport
 
-LINGER: Final = 5.0
-"""Seconds of silence that a peer has to close after the poem, before it is closed here."""
+SMALL: Final = 64 * 1024
+"""Largest file in bytes that is handed over in one write: what a transport buffers anyway."""
 
 
-@implementer(IHalfCloseableProtocol)
-class PoetryProtocol(Protocol, TimeoutMixin):
+class PoetryProtocol(Protocol):
     """Sends the factory's file as fast as the peer takes it, then closes.
 
     The file is opened for this connection, so a replaced file is read by those who come later.
@@ -47,32 +45,42 @@ class PoetryProtocol(Protocol, TimeoutMixin):
     _peer_ended = False
 
     def connectionMade(self) -> None:
-        self.callLater = self.factory.clock.callLater  # type: ignore[assignment,method-assign]
         try:
             self._poem = PoemFile(self.factory.path)
+            if self._poem.size <= SMALL and self.factory.rate is None:
+                self._send_at_once(self._poem.read_all(SMALL))
+                return
         except OSError as error:
             self._log.error(
                 "cannot read {path}: {reason}", path=self.factory.path, reason=error.strerror
             )
-            self._close()
+            self._send_at_once(b"")
             return
-        sending = maybeDeferred(
-            send, self._poem, self.transport, self.factory.clock, self.factory.rate
-        )
-        sending.addCallbacks(lambda _: self._close(), self._broken_off)
+        alsoProvides(self, IHalfCloseableProtocol)
+        sending = send(self._poem, self.transport, self.factory.clock, self.factory.rate)
+        sending.addCallbacks(lambda _: self._finish(), self._broken_off)
         sending.addErrback(lambda failure: self._log.failure("sending a poem", failure))
 
     def dataReceived(self, data: bytes) -> None:  # noqa: ARG002
-        self.resetTimeout()
+        if self._sent:
+            self.factory.lingering.add(self)
 
-    def _close(self) -> None:
-        self._sent = True
-        self._close_poem()
-        self.setTimeout(LINGER)
+    def _send_at_once(self, poem: bytes) -> None:
+        self._linger()
+        if not write_and_end(self.transport, poem):
+            alsoProvides(self, IHalfCloseableProtocol)
+
+    def _finish(self) -> None:
+        self._linger()
         if self._peer_ended:
             self.transport.loseConnection()
         else:
             end_writing(self.transport)
+
+    def _linger(self) -> None:
+        self._sent = True
+        self._close_poem()
+        self.factory.lingering.add(self)
 
     def _close_poem(self) -> None:
         if self._poem is not None:
@@ -94,6 +102,9 @@ class PoetryProtocol(Protocol, TimeoutMixin):
         # The peer has not the whole, and it must not look so: hence no orderly close.
         self.transport.abortConnection()
 
+    # `IHalfCloseableProtocol`, which is provided while something may still wait to be sent. When
+    # nothing does, a peer that ends its side has closed.
+
     def readConnectionLost(self) -> None:
         """Go on sending: the peer has only said that it will say nothing."""
         self._peer_ended = True
@@ -112,8 +123,8 @@ class PoetryProtocol(Protocol, TimeoutMixin):
         getattr(self.transport, "transport", self.transport).loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
-        self.setTimeout(None)
         self._close_poem()
+        self.factory.lingering.discard(self)
         self.factory.connection_ended(self)
 
 
@@ -132,6 +143,7 @@ class PoetryFactory(LimitedFactory):
         self.path = path
         self.rate = rate
         self.clock = clock
+        self.lingering = Lingering(clock)
 
     def new_protocol(self) -> PoetryProtocol:
         return PoetryProtocol()
