@@ -39,7 +39,8 @@ class EchoProtocol(Protocol, TimeoutMixin):
         self.setTimeout(self.factory.idle_timeout)
 
     def dataReceived(self, data: bytes) -> None:
-        self.resetTimeout()
+        if self.timeOut is not None:
+            self.resetTimeout()
         self.transport.write(data)
 
     def readConnectionLost(self) -> None:
