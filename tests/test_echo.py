@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import socket
-from typing import Any, cast
+from typing import cast
 
 from twisted.application.service import IService
-from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from netdemo.echo import EchoFactory, EchoProtocol, echo_service
 
 PEER = IPv4Address("TCP", "127.0.0.1", 50000)
-KIB = 1024
 
 
 class EchoTestCase(SynchronousTestCase):
@@ -150,104 +144,3 @@ class EchoServiceTests(SynchronousTestCase):
         protocol = cast("EchoProtocol", memory.tcpServers[0][1].buildProtocol(PEER))
         protocol.makeConnection(StringTransportWithDisconnection())
         self.assertEqual([5], [call.getTime() for call in memory.getDelayedCalls()])
-
-
-class MeasuredProtocol(EchoProtocol):
-    """Tells its factory when its reading pauses, and how much has waited to be sent at most."""
-
-    factory: MeasuredFactory
-    transport: Any
-
-    def makeConnection(self, transport: Any) -> None:
-        # A small one, so that it is our buffer that fills.
-        transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * KIB)
-        pause = transport.pauseProducing
-
-        def pause_and_tell() -> None:
-            pause()
-            if not self.factory.paused.called:
-                self.factory.paused.callback(self)
-
-        transport.pauseProducing = pause_and_tell
-        super().makeConnection(transport)
-
-    def dataReceived(self, data: bytes) -> None:
-        super().dataReceived(data)
-        transport = self.transport
-        waiting = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-        self.factory.most_waiting = max(self.factory.most_waiting, waiting)
-
-
-class MeasuredFactory(EchoFactory):
-    """Builds measured servers; `paused` fires with the first that pauses."""
-
-    def __init__(self) -> None:
-        super().__init__(reactor)
-        self.paused: Deferred[MeasuredProtocol] = Deferred()
-        self.most_waiting = 0
-
-    def new_protocol(self) -> EchoProtocol:
-        return MeasuredProtocol()
-
-
-class Client(Protocol):
-    """Sends `data` and half-closes; `received` fires with all that came back."""
-
-    transport: Any
-
-    def __init__(self, data: bytes, reading: bool = True) -> None:
-        self.received: Deferred[bytes] = Deferred()
-        self._data = data
-        self._reading = reading
-        self._parts: list[bytes] = []
-
-    def connectionMade(self) -> None:
-        if not self._reading:
-            self.transport.pauseProducing()
-        self.transport.write(self._data)
-        self.transport.loseWriteConnection()
-
-    def dataReceived(self, data: bytes) -> None:
-        self._parts.append(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if reason.check(ConnectionDone):
-            self.received.callback(b"".join(self._parts))
-        else:
-            self.received.errback(reason)
-
-
-class SocketTests(TestCase):
-    """Real sockets on the loopback."""
-
-    timeout = 30
-
-    def setUp(self) -> None:
-        self.factory = MeasuredFactory()
-        port: Any = reactor.listenTCP(0, self.factory, interface="127.0.0.1")  # type: ignore[arg-type]
-        self.addCleanup(port.stopListening)
-        self.endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
-
-    async def test_client_that_half_closes_has_all_of_its_megabyte_back(self) -> None:
-        data = bytes(range(256)) * (4 * KIB)
-        client = Client(data)
-        await connectProtocol(self.endpoint, client)
-        self.assertTrue(await client.received == data)
-
-    async def test_server_stops_reading_from_a_peer_that_does_not_read(self) -> None:
-        client = Client(bytes(16 * KIB * KIB), reading=False)
-        await connectProtocol(self.endpoint, client)
-        server = await self.factory.paused
-        reads = server.transport in reactor.getReaders()
-        client.transport.resumeProducing()
-        await client.received
-        self.assertFalse(reads)
-
-    async def test_buffer_for_a_peer_that_reads_late_is_bounded(self) -> None:
-        client = Client(bytes(16 * KIB * KIB), reading=False)
-        await connectProtocol(self.endpoint, client)
-        await self.factory.paused
-        client.transport.resumeProducing()
-        await client.received
-        # What is over its limit of 64 KiB is at most one read.
-        self.assertLessEqual(self.factory.most_waiting, 64 * KIB + 64 * KIB)
