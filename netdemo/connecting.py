@@ -6,11 +6,13 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet import defer
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
+    UNIXClientEndpoint,
     clientFromString,
 )
 from twisted.internet.error import (
@@ -33,6 +35,8 @@ EXPECTED: Final = (
 )
 LOOPBACK: Final = "127.0.0.1"
 MAX_PORT: Final = 65535
+MAX_UNIX_PATH: Final = 107
+"""Bytes that Linux takes as the path of a socket."""
 
 ENDPOINT_TYPES: Final = frozenset({"haproxy", "ssl", "systemd", "tcp", "tcp6", "tls", "unix"})
 """No hosts: ``tcp:9000`` is a server's endpoint, out of habit, and ``unix:9000`` a socket."""
@@ -77,8 +81,26 @@ def _endpoint_from_string(address: str, reactor: Any) -> IStreamClientEndpoint:
     try:
         endpoint: IStreamClientEndpoint = clientFromString(reactor, address)
     except Exception as error:  # each endpoint parser raises what its parsing happens to raise
-        raise AddressError(f"bad address {address!r}: expected {EXPECTED}") from error
+        expected = (
+            getattr(error, "strerror", None) or f"expected {EXPECTED}"
+        )  # a certificate's file
+        raise AddressError(f"bad address {address!r}: {expected}") from error
+    _check_limits(endpoint, address)
     return endpoint
+
+
+def _check_limits(endpoint: Any, address: str) -> None:
+    """Refuse what the parsers take and the system does not: Twisted would wait for it for ever."""
+    endpoint = getattr(endpoint, "_wrappedEndpoint", endpoint)
+    port = getattr(endpoint, "_port", MAX_PORT)
+    if not 1 <= port <= MAX_PORT:
+        raise AddressError(f"bad address {address!r}: expected a port from 1 to {MAX_PORT}")
+    if isinstance(endpoint, UNIXClientEndpoint):
+        length = len(os.fsencode(endpoint._path))
+        if not 1 <= length <= MAX_UNIX_PATH:
+            raise AddressError(
+                f"bad address {address!r}: expected a path of at most {MAX_UNIX_PATH} bytes"
+            )
 
 
 def is_host_name(host: str) -> bool:
@@ -96,7 +118,7 @@ def is_host_name(host: str) -> bool:
 def connection_reason(error: BaseException) -> str:
     """Say in a few words why a connection was not made, or how it ended."""
     match error:
-        case TCPTimedOutError() | TimeoutError():
+        case TCPTimedOutError() | TimeoutError() | defer.TimeoutError():
             return "timed out"
         case DNSLookupError():
             return "host name not found"
@@ -108,4 +130,6 @@ def connection_reason(error: BaseException) -> str:
             return "aborted"
         case ConnectionLost():
             return "lost before its end"
+        case OSError(strerror=str(reason)):
+            return reason
     return str(error).partition("\n")[0].rstrip(".") or type(error).__name__

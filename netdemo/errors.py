@@ -33,6 +33,10 @@ class AddressError(NetdemoError, ValueError):
     """A destination or a server's address, in text, that can't be understood."""
 
 
+class PoemTooLongError(NetdemoError):
+    """A server sent more than was to be kept in memory."""
+
+
 class BrokerURLError(NetdemoError, ValueError):
     """A broker's URL that can't be understood. The text holds neither user nor password."""
 

@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import react
 from twisted.python import usage
 
+from netdemo.cli.poetry import PoetryOptions
 from netdemo.cli.receive import ReceiveOptions
 from netdemo.cli.send import SendOptions
 from netdemo.errors import NetdemoError
@@ -21,13 +22,15 @@ class Options(usage.Options):
     synopsis = "COMMAND [options]"
     longdesc = "Example: echo hello | netdemo send /queue/hello"
     subCommands = (
+        ("poetry", None, PoetryOptions, "Download from several servers at once"),
         ("send", None, SendOptions, "Publish a message, or each line of standard input"),
         ("receive", None, ReceiveOptions, "Print the messages of a destination"),
     )
 
     def postOptions(self) -> None:
         if self.subCommand is None:
-            raise usage.UsageError("no command: expected send or receive")
+            commands = ", ".join(name for name, *_ in self.subCommands)
+            raise usage.UsageError(f"no command: expected one of {commands}")
 
 
 def main() -> None:

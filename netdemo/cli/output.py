@@ -1,0 +1,129 @@
+"""Where downloads go: to files that are named when they are complete, and to standard output."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer
+from zope.interface import implementer
+
+from netdemo.errors import NetdemoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from twisted.internet.interfaces import IProducer
+
+TOKEN_BYTES: Final = 8
+"""Random bytes in a temporary name."""
+
+
+@contextmanager
+def _writing(name: str) -> Iterator[None]:
+    """Say of an `OSError` what could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise NetdemoError(f"cannot write {name}: {error.strerror}") from error
+
+
+@implementer(IConsumer)
+class FileWriter:
+    """Writes what it is sent to an open file; `written` counts the bytes.
+
+    It never pauses its producer: a disk is waited for. What can't be written raises
+    `NetdemoError`. Unlike Twisted's ``FileConsumer`` it leaves the file open at the end, to be
+    read, or to be told of a disk that turns out to be full when it is closed.
+    """
+
+    def __init__(self, file: IO[bytes], name: str = "temporary file") -> None:
+        self.file = file
+        self.written = 0
+        self._name = name
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        """Do nothing: it is never paused."""
+
+    def unregisterProducer(self) -> None:
+        """Do nothing: whether all has come is for others to say."""
+
+    def write(self, data: bytes) -> None:
+        with _writing(self._name):
+            self.file.write(data)
+        self.written += len(data)
+
+    def complete(self) -> None:
+        """Keep the file: all has come."""
+
+    def close(self) -> None:
+        """Close the file, and remove it unless it is to be kept."""
+        with suppress(OSError):  # what is in its buffer is not wanted
+            self.file.close()
+
+
+class NamedFileWriter(FileWriter):
+    """Writes a file that takes its name, in place of another, when it is complete.
+
+    Until then it has a hidden name in the same directory.
+
+    :raises NetdemoError: when it can't be created.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(TOKEN_BYTES)}")
+        with _writing(str(path)):
+            super().__init__(open(self._temporary, "xb"), str(path))  # noqa: SIM115
+
+    def complete(self) -> None:
+        with _writing(self._name):
+            self.file.close()
+            os.replace(self._temporary, self._path)
+
+    def close(self) -> None:
+        super().close()
+        with suppress(OSError):  # it has its name, perhaps
+            self._temporary.unlink()
+
+
+def check_standard_output() -> None:
+    """Raise `NetdemoError` when there is none."""
+    if sys.stdout is None:
+        raise NetdemoError("standard output is closed: expected it open")
+
+
+def copy_to_standard_output(file: IO[bytes], reactor: Any) -> Deferred[None]:
+    """Copy `file` to its end, in a thread, since those who read there may take their time.
+
+    Fires when all is with the system. Fails with `NetdemoError` when it can't be written, and
+    with `SystemExit` when nobody reads it any more. The thread is none of the reactor's, which
+    waits for its own at exit: a reader who has stopped reading must not keep a command that was
+    interrupted.
+    """
+    copied: Deferred[None] = Deferred()
+    descriptor = sys.stdout.fileno()
+
+    def copy() -> None:
+        try:
+            # Not through Python's own buffer, which is waited for at exit as well.
+            with open(descriptor, "wb", closefd=False) as output:
+                shutil.copyfileobj(file, output)
+        except BrokenPipeError:
+            reactor.callFromThread(copied.errback, SystemExit(1))
+        except (OSError, ValueError) as error:  # a full disk; a file that was closed
+            reason = getattr(error, "strerror", None) or error
+            failure = NetdemoError(f"cannot write standard output: {reason}")
+            reactor.callFromThread(copied.errback, failure)
+        else:
+            reactor.callFromThread(copied.callback, None)
+
+    threading.Thread(target=copy, daemon=True).start()
+    return copied

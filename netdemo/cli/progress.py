@@ -1,0 +1,108 @@
+"""What is told on standard error while downloads are under way: lines, and bars on a terminal."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Self, TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    FileSizeColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TransferSpeedColumn,
+)
+from twisted.internet.task import LoopingCall
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+REFRESH: Final = 0.1
+"""Seconds between two looks at what has come."""
+
+
+class Bars:
+    """A bar for each source, shown while in a ``with`` block, if `stream` is a terminal.
+
+    It is refreshed by the reactor's clock: Rich would use a thread, and redirect the streams.
+    """
+
+    def __init__(self, stream: TextIO | None, clock: Any) -> None:
+        self._console = Console(
+            file=stream, stderr=True, markup=False, emoji=False, highlight=False
+        )
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            FileSizeColumn(),
+            TransferSpeedColumn(),
+            TextColumn("{task.fields[state]}", markup=False),
+            console=self._console,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._enabled = stream is not None and stream.isatty()
+        self._received: dict[TaskID, Callable[[], int]] = {}
+        self._refreshing = LoopingCall(self._refresh)
+        self._refreshing.clock = clock
+
+    def __enter__(self) -> Self:
+        if self._enabled:
+            self._progress.start()
+            self._refreshing.start(REFRESH)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._enabled:
+            self._refreshing.stop()
+            self._refresh()
+            self._progress.stop()
+
+    def add(self, source: str, received: Callable[[], int]) -> TaskID:
+        """Add a bar for `source`, whose bytes so far `received` returns."""
+        bar = self._progress.add_task(source, total=None, state="")
+        self._received[bar] = received
+        return bar
+
+    def done(self, bar: TaskID) -> None:
+        """Show that all has come."""
+        received = self._received.pop(bar)()
+        self._progress.update(bar, completed=received, total=received, state="done")
+
+    def failed(self, bar: TaskID) -> None:
+        """Show that no more will come."""
+        received = self._received.pop(bar)()
+        # The bar is empty, however much there is.
+        self._progress.update(bar, completed=received, total=math.inf, state="failed")
+
+    def print(self, line: str) -> None:
+        """Print a line above the bars, or just a line when there are none."""
+        self._console.print(line, soft_wrap=True)
+
+    def end_line(self) -> None:
+        """Go to a new line, if there are bars to go there."""
+        if self._enabled:
+            self._console.print()
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Take the bars off the terminal while others write there."""
+        if not self._enabled:
+            yield
+            return
+        self._progress.live.transient = True
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.live.transient = False
+            self._progress.start()
+
+    def _refresh(self) -> None:
+        for bar, received in self._received.items():
+            self._progress.update(bar, completed=received())
+        self._progress.refresh()
