@@ -112,9 +112,7 @@ class PoetryOptions(Options):
             return
         _create_directory(self["output"])
         for address in self["addresses"]:
-            # As bytes, since what was typed need not be text.
-            name = quote(os.fsencode(address), safe=SAFE_IN_NAMES)
-            yield NamedFileWriter(Path(self["output"], name))
+            yield NamedFileWriter(Path(self["output"], file_name(address)))
 
     async def _download(
         self,
@@ -141,6 +139,11 @@ class PoetryOptions(Options):
             return False
         bars.done(bar)
         return True
+
+
+def file_name(address: str) -> str:
+    """Return what the file for `address` is called: the same, percent-quoted where it must be."""
+    return quote(os.fsencode(address), safe=SAFE_IN_NAMES)
 
 
 def _create_directory(path: str) -> None:
