@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 import threading
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
@@ -359,7 +360,7 @@ class SocketTests(TestCase):
     async def test_reset_connection_fails(self) -> None:
         def reset(connection: socket.socket) -> None:
             connection.sendall(POEM)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
         with self.assertRaises(ConnectionLost):
             await get_poem(self.serve(reset))

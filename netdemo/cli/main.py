@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import react
+from twisted.internet.task import deferLater, react
 from twisted.python import usage
 
 from netdemo.cli.poetry import PoetryOptions
@@ -42,7 +42,8 @@ def main() -> None:
         sys.exit(f"netdemo: {error}")
 
     async def run(reactor: Any) -> None:
-        running: Deferred[None] = Deferred.fromCoroutine(options.subOptions.run(reactor))
+        running: Deferred[None] = deferLater(reactor, 0)  # signals are the reactor's from then on
+        running.addCallback(lambda _: Deferred.fromCoroutine(options.subOptions.run(reactor)))
         ended: Deferred[None] = Deferred()
 
         def interrupt() -> Deferred[None]:

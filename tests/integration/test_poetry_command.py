@@ -1,0 +1,422 @@
+"""``netdemo poetry`` as a real process, with real servers of ours and of others."""
+
+from __future__ import annotations
+
+import contextlib  # trial takes a `suppress` of the module for its own
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.certificates import write_certificate
+from tests.folders import temporary_folder
+from tests.processes import PATIENCE, PROGRAMS, Process
+from tests.rabbitmq import free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POEM = b"so much depends upon\n"
+MEGABYTE = 1024 * 1024
+LARGE = 200 * MEGABYTE
+MEMORY = 96 * MEGABYTE
+"""Bytes that the command may have in memory at most, most of which are Python and its modules."""
+
+
+class PoetryCommandTestCase(SynchronousTestCase):
+    """A test in a folder of its own, with servers of its own."""
+
+    def setUp(self) -> None:
+        self.folder = temporary_folder(self)
+        self.output = self.folder / "poems"
+
+    def poetry_server(self, path: Path) -> str:
+        """Start ``twistd poetry`` with the file at `path`; return its address."""
+        (port,) = free_ports(1)
+        process = Process(
+            *(PROGRAMS / "twistd", "-n", "--pidfile=", "poetry", f"--file={path}"),
+            f"--listen=tcp:{port}:interface=127.0.0.1",
+            cwd=self.folder,
+        )
+        self.addCleanup(process.remove)
+        process.wait_for(f"starting on {port}")
+        return str(port)
+
+    def server(self, answer: Callable[[socket.socket], object]) -> str:
+        """Let `answer` have every connection, in a thread, and close it; return the address."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+        self.addCleanup(listening.shutdown, socket.SHUT_RDWR)
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    connection.settimeout(PATIENCE)
+                    with connection, contextlib.suppress(OSError):
+                        answer(connection)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return str(listening.getsockname()[1])
+
+    def saying(self, poem: bytes) -> str:
+        """Return the address of a server that says `poem`."""
+        return self.server(lambda connection: connection.sendall(poem))
+
+    def endless(self) -> str:
+        """Return the address of a server that says something, and then nothing."""
+
+        def wait(connection: socket.socket) -> None:
+            connection.sendall(POEM)
+            connection.recv(1)
+
+        return self.server(wait)
+
+    def down(self) -> str:
+        """Return an address where nobody listens."""
+        return str(free_ports(1)[0])
+
+    def start(
+        self, *arguments: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+    ) -> subprocess.Popen[bytes]:
+        """Start the command."""
+        process = subprocess.Popen(
+            [PROGRAMS / "netdemo", "poetry", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+        )
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        return process
+
+    def ended(self, process: subprocess.Popen[bytes]) -> tuple[int, bytes, bytes]:
+        """Return exit status, standard output and standard error of an ended process."""
+        output, errors = process.communicate(timeout=PATIENCE)
+        return process.returncode, output, errors
+
+    def poetry(self, *arguments: str) -> tuple[int, bytes, bytes]:
+        """Run the command to its end."""
+        return self.ended(self.start(*arguments))
+
+    def shell(self, line: str) -> tuple[int, bytes, bytes]:
+        """Run a line of shell to its end."""
+        process = subprocess.run(
+            ["bash", "-c", line],
+            cwd=self.folder,
+            env={**os.environ, "netdemo": f"{PROGRAMS}/netdemo"},
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return process.returncode, process.stdout, process.stderr
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Return when `condition` is true."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+
+    def files(self) -> dict[str, bytes]:
+        """Return what is in the output folder."""
+        return {path.name: path.read_bytes() for path in self.output.iterdir()}
+
+
+class OutcomeTests(PoetryCommandTestCase):
+    """What is printed, told and returned."""
+
+    def test_poems_are_printed_in_the_order_of_the_addresses(self) -> None:
+        first_may_end = threading.Event()
+
+        def last(connection: socket.socket) -> None:
+            first_may_end.wait(PATIENCE)
+            connection.sendall(b"first\n")
+
+        def first(connection: socket.socket) -> None:
+            connection.sendall(b"second, which ends first\n")
+            first_may_end.set()
+
+        (self.folder / "poem").write_bytes(POEM)
+        addresses = [self.server(last), self.server(first), self.poetry_server(Path("poem"))]
+        self.assertEqual(
+            self.poetry(*addresses), (0, b"first\nsecond, which ends first\n" + POEM, b"")
+        )
+
+    def test_servers_that_fail_keep_no_poem_of_another(self) -> None:
+        def reset(connection: socket.socket) -> None:
+            connection.sendall(POEM)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        down, broken, endless = self.down(), self.server(reset), self.endless()
+        good = [self.saying(b"one\n"), self.saying(b"two\n")]
+        addresses = [down, good[0], broken, endless, good[1]]
+        status, output, errors = self.poetry(*addresses, "--timeout=1")
+        self.assertEqual((status, output), (1, b"one\ntwo\n"))
+        self.assertEqual(
+            sorted(errors.decode().splitlines()),
+            sorted(
+                [
+                    f"netdemo poetry: {down}: Connection refused",
+                    f"netdemo poetry: {broken}: lost before its end",
+                    f"netdemo poetry: {endless}: timed out",
+                ]
+            ),
+        )
+        status, _, _ = self.poetry(*addresses, "--timeout=1", "--output=poems")
+        self.assertEqual(status, 1)
+        self.assertEqual(self.files(), {good[0]: b"one\n", good[1]: b"two\n"})
+
+    def test_bad_address_is_named_before_anything_connects(self) -> None:
+        asked: list[socket.socket] = []
+        status, output, errors = self.poetry(self.server(asked.append), "nowhere", "--output=poems")
+        self.assertEqual((status, output, asked), (1, b"", []))
+        self.assertRegex(errors, rb"\Anetdemo poetry: bad address 'nowhere': expected [^\n]+\n\Z")
+        self.assertFalse(self.output.exists())
+
+    def test_folder_that_cannot_be_used_is_told_before_anything_connects(self) -> None:
+        self.output.touch()
+        asked: list[socket.socket] = []
+        self.assertEqual(
+            self.poetry(self.server(asked.append), "--output=poems"),
+            (1, b"", b"netdemo poetry: cannot use --output 'poems': File exists\n"),
+        )
+        self.assertEqual(asked, [])
+
+    def test_help_has_an_example(self) -> None:
+        status, output, _ = self.poetry("--help")
+        self.assertEqual(status, 0)
+        self.assertIn(b"Example: netdemo poetry 9000 ", output)
+
+    def test_certificate_that_nobody_signed_is_told(self) -> None:
+        write_certificate(self.folder / "tls.pem")
+        (port,) = free_ports(1)
+        process = Process(
+            *(PROGRAMS / "twistd", "-n", "--pidfile=", "poetry", "--file=tls.pem"),
+            f"--listen=ssl:{port}:interface=127.0.0.1:privateKey=tls.pem:certKey=tls.pem",
+            cwd=self.folder,
+        )
+        self.addCleanup(process.remove)
+        process.wait_for(f"starting on {port}")
+        address = f"tls:localhost:{port}"
+        self.assertEqual(
+            self.poetry(address),
+            (1, b"", f"netdemo poetry: {address}: certificate verify failed\n".encode()),
+        )
+
+
+class PeerTests(PoetryCommandTestCase):
+    """Servers that others wrote."""
+
+    def download(self, *command: str, port: str) -> None:
+        """Download what `command`, a server on `port`, sends from its standard input."""
+        if shutil.which(command[0]) is None:
+            self.skipTest(f"{command[0]} is not installed")
+        (self.folder / "poem").write_bytes(os.urandom(3 * MEGABYTE))
+        with (self.folder / "poem").open("rb") as poem:
+            process = subprocess.Popen(command, stdin=poem, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        listening = f"{int(port):04X} 00000000:0000 0A"
+        self.wait_for(lambda: listening in Path("/proc/net/tcp").read_text())
+        status, output, errors = self.poetry(port)
+        self.assertEqual((status, errors), (0, b""))
+        self.assertTrue(output == (self.folder / "poem").read_bytes())
+
+    def test_netcat(self) -> None:
+        port = self.down()
+        self.download("nc", "-N", "-l", "127.0.0.1", port, port=port)
+
+    def test_socat(self) -> None:
+        port = self.down()
+        self.download("socat", "-u", "-", f"TCP-LISTEN:{port},bind=127.0.0.1", port=port)
+
+
+class LargeTests(PoetryCommandTestCase):
+    """A large poem, in memory that does not grow with it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.poem = self.folder / "poem"
+        with self.poem.open("wb") as poem:
+            for place in range(0, LARGE, 10 * MEGABYTE):
+                poem.seek(place)
+                poem.write(b"%d" % place)
+            poem.truncate(LARGE)
+        self.address = self.poetry_server(self.poem)
+
+    def peak(self, *arguments: str, stdout: int) -> int:
+        """Run the command; return the most memory that it had, in bytes."""
+        process = self.start(self.address, *arguments, stdout=stdout)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(process.returncode, 0)
+        return usage.ru_maxrss * 1024
+
+    def test_file_is_byte_identical(self) -> None:
+        self.assertLess(self.peak("--output=poems", stdout=subprocess.DEVNULL), MEMORY)
+        subprocess.run(["cmp", self.poem, self.output / self.address], check=True)
+        self.assertEqual(os.listdir(self.output), [self.address])
+
+    def test_standard_output_is_byte_identical(self) -> None:
+        with (self.folder / "printed").open("wb") as printed:
+            self.assertLess(self.peak(stdout=printed.fileno()), MEMORY)
+        subprocess.run(["cmp", self.poem, self.folder / "printed"], check=True)
+
+    def test_reader_who_takes_his_time_costs_no_other_server_its_timeout(self) -> None:
+        ended = threading.Event()
+
+        def later(connection: socket.socket) -> None:
+            time.sleep(1)
+            connection.sendall(POEM)
+            ended.set()
+
+        process = self.start(self.address, self.server(later), "--timeout=20")
+        self.assertTrue(ended.wait(PATIENCE))  # though nobody has read the first poem yet
+        assert process.stdout is not None
+        total = 0
+        while part := process.stdout.read(MEGABYTE):
+            total += len(part)
+        self.assertEqual(total, LARGE + len(POEM))
+        self.assertEqual(process.wait(PATIENCE), 0)
+
+    def test_nobody_reads_on(self) -> None:
+        _, output, errors = self.shell(
+            f"$netdemo poetry {self.address} | head -c 1; exit ${{PIPESTATUS[0]}}"
+        )
+        self.assertEqual((output, errors), (b"0", b""))
+
+    def test_interrupted_while_nobody_reads_it_ends(self) -> None:
+        process = self.start(self.address)
+        assert process.stdout is not None
+        process.stdout.read(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        self.assertEqual(process.stderr.read(), b"netdemo poetry: interrupted\n")
+        self.assertEqual(process.wait(PATIENCE), 1)
+
+
+class StreamTests(PoetryCommandTestCase):
+    """Standard output that can't be written, and disks that are full."""
+
+    def test_full_disk_under_standard_output_is_one_line(self) -> None:
+        self.assertEqual(
+            self.shell(f"$netdemo poetry {self.saying(POEM)} > /dev/full"),
+            (
+                1,
+                b"",
+                b"netdemo poetry: cannot write standard output: No space left on device\n",
+            ),
+        )
+
+    def test_closed_standard_output_is_one_line_and_no_matter_with_output(self) -> None:
+        address = self.saying(POEM)
+        status, _, errors = self.shell(f"$netdemo poetry {address} >&-")
+        self.assertEqual(status, 1)
+        self.assertRegex(errors, rb"\Anetdemo poetry: standard output is closed[^\n]+\n\Z")
+        self.assertEqual(self.shell(f"$netdemo poetry {address} --output=poems >&-"), (0, b"", b""))
+        self.assertEqual(self.files(), {address: POEM})
+
+    def test_disk_that_fills_is_told_by_address_and_keeps_no_other(self) -> None:
+        large, small = self.saying(POEM * 100_000), self.saying(POEM)
+        # A limit to the size of files stands in for a disk that fills.
+        status, _, errors = self.shell(
+            f"trap '' XFSZ; ulimit -f 64; $netdemo poetry {large} {small} --output=poems"
+        )
+        self.assertEqual(
+            (status, errors.decode()),
+            (1, f"netdemo poetry: {large}: cannot write poems/{large}: File too large\n"),
+        )
+        self.assertEqual(self.files(), {small: POEM})
+
+
+class InterruptedTests(PoetryCommandTestCase):
+    """A signal ends all downloads."""
+
+    def test_one_line_is_told_and_no_file_left(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = self.start(self.endless(), self.endless(), "--output=poems")
+            self.wait_for(lambda: self.output.exists() and len(os.listdir(self.output)) == 2)
+            process.send_signal(number)
+            self.assertEqual(self.ended(process), (1, b"", b"netdemo poetry: interrupted\n"))
+            self.assertEqual(os.listdir(self.output), [])
+            self.output.rmdir()
+
+
+class TerminalTests(PoetryCommandTestCase):
+    """Bars, on a real terminal."""
+
+    def terminal(self, *arguments: str, stdout: bool) -> tuple[int, str, bytes]:
+        """Run the command on a terminal; return its status, what that was sent, and stdout."""
+        ours, its = pty.openpty()
+        termios.tcsetwinsize(its, (24, 80))
+        process = self.start(*arguments, stdout=its if stdout else subprocess.PIPE, stderr=its)
+        os.close(its)
+        shown = b""
+        with contextlib.suppress(OSError):  # how a terminal ends
+            while part := os.read(ours, 65536):
+                shown += part
+        os.close(ours)
+        output = b"" if stdout else process.communicate(timeout=PATIENCE)[0]
+        return process.wait(PATIENCE), shown.decode(), output
+
+    def test_bar_for_each_source_and_lines_above_them(self) -> None:
+        good, down = self.saying(POEM), self.down()
+        status, shown, output = self.terminal(good, down, stdout=False)
+        self.assertEqual((status, output), (1, POEM))
+        self.assertRegex(shown, rf"{good}.*21 bytes.*done")
+        self.assertRegex(shown, rf"{down}.*failed")
+        self.assertIn(f"netdemo poetry: {down}: Connection refused\r\n", shown)
+
+    def test_poems_on_the_same_terminal_are_whole(self) -> None:
+        first, second = self.saying(POEM + b"a red wheel"), self.saying(b"barrow\n")
+        status, shown, _ = self.terminal(first, second, stdout=True)
+        self.assertEqual(status, 0)
+        screen = _screen(shown)
+        poems = [line for line in screen if "bytes" not in line]
+        self.assertEqual(poems, ["so much depends upon", "a red wheel", "barrow"])
+
+    def test_interrupted_it_leaves_the_line_and_the_cursor(self) -> None:
+        ours, its = pty.openpty()
+        process = self.start(self.endless(), stderr=its)
+        os.close(its)
+        self.addCleanup(os.close, ours)
+        shown = b""
+        while b"21 bytes" not in shown:
+            shown += os.read(ours, 65536)
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):
+            while part := os.read(ours, 65536):
+                shown += part
+        self.assertTrue(shown.endswith(b"netdemo poetry: interrupted\r\n"))
+        self.assertIn(b"\x1b[?25h", shown)
+        self.assertEqual(process.wait(PATIENCE), 1)
+
+
+def _screen(shown: str) -> list[str]:
+    """Return the lines that a terminal shows which was sent `shown`, those not empty."""
+    lines, row = [""], 0
+    for part in re.findall(r"\x1b\[\??[0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", shown):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif part.startswith("\x1b[") and part.endswith("A"):
+            row -= int(part[2:-1] or 1)
+        elif not part.startswith(("\x1b", "\r")):
+            lines[row] += part
+    return [line.strip() for line in lines if line.strip()]
