@@ -6,6 +6,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from OpenSSL import SSL
 from twisted.internet import defer
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.endpoints import (
@@ -130,6 +131,8 @@ def connection_reason(error: BaseException) -> str:
             return "aborted"
         case ConnectionLost():
             return "lost before its end"
+        case SSL.Error(args=([*_, (_, _, str(reason))],)):
+            return reason
         case OSError(strerror=str(reason)):
             return reason
     return str(error).partition("\n")[0].rstrip(".") or type(error).__name__

@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from OpenSSL import SSL
 from twisted.internet import defer
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import (
@@ -213,6 +214,8 @@ class ReasonTests(SynchronousTestCase):
             (DNSLookupError("no results"), "host name not found"),
             (socket.gaierror(socket.EAI_NONAME, "Name unknown"), "Name unknown"),
             (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+            (SSL.Error([("SSL routines", "", "bad certificate")]), "bad certificate"),
+            (SSL.Error("-1"), "-1"),
             (ConnectionDone(), "closed by the other side"),
             (ConnectionLost(), "lost before its end"),
             (ConnectionAborted(), "aborted"),
