@@ -359,7 +359,7 @@ class SocketTests(TestCase):
 
     async def test_reset_connection_fails(self) -> None:
         def reset(connection: socket.socket) -> None:
-            connection.sendall(POEM)
+            connection.sendall(LARGE * 3)  # more than is taken before it is read
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
         with self.assertRaises(ConnectionLost):

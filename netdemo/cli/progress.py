@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     FileSizeColumn,
@@ -40,11 +41,8 @@ class Bars:
             FileSizeColumn(),
             TransferSpeedColumn(),
             TextColumn("{task.fields[state]}", markup=False),
-            console=self._console,
-            auto_refresh=False,
-            redirect_stdout=False,
-            redirect_stderr=False,
         )
+        self._live: Live | None = None
         self._enabled = stream is not None and stream.isatty()
         self._received: dict[TaskID, Callable[[], int]] = {}
         self._refreshing = LoopingCall(self._refresh)
@@ -52,7 +50,7 @@ class Bars:
 
     def __enter__(self) -> Self:
         if self._enabled:
-            self._progress.start()
+            self._show()
             self._refreshing.start(REFRESH)
         return self
 
@@ -60,7 +58,7 @@ class Bars:
         if self._enabled:
             self._refreshing.stop()
             self._refresh()
-            self._progress.stop()
+            self._hide()
 
     def add(self, source: str, received: Callable[[], int]) -> TaskID:
         """Add a bar for `source`, whose bytes so far `received` returns."""
@@ -94,15 +92,31 @@ class Bars:
         if not self._enabled:
             yield
             return
-        self._progress.live.transient = True
-        self._progress.stop()
+        self._hide(transient=True)
         try:
             yield
         finally:
-            self._progress.live.transient = False
-            self._progress.start()
+            self._show()
+
+    def _show(self) -> None:
+        # A new one each time: a used one would go up over the lines of others to where it was.
+        self._live = Live(
+            self._progress,
+            console=self._console,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live.start(refresh=True)
+
+    def _hide(self, *, transient: bool = False) -> None:
+        if self._live is not None:
+            self._live.transient = transient
+            self._live.stop()
+            self._live = None
 
     def _refresh(self) -> None:
         for bar, received in self._received.items():
             self._progress.update(bar, completed=received())
-        self._progress.refresh()
+        if self._live is not None:
+            self._live.refresh()
