@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.application.service import IServiceCollection
@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from netdemo.amqp import AMQPClient
+from netdemo.poetry import PoetryFactory
 from tests.folders import temporary_folder
 from tests.rabbitmq import RabbitMQTestCase
 
@@ -90,6 +91,31 @@ class ServiceProgramTests(TestCase):
         self.assertEqual(listening.name, "tcp:1234:interface=127.0.0.1")
 
 
+class DownloadProgramTests(TestCase):
+    """The program that downloads a poem."""
+
+    async def test_prints_the_poem_and_writes_it_to_a_file(self) -> None:
+        folder = temporary_folder(self)
+        (folder / "poem").write_bytes(b"so much depends upon")
+        server: Any = PoetryFactory(folder / "poem", cast("Any", reactor))
+        port: Any = cast("Any", reactor).listenTCP(0, server, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        printed: list[object] = []
+        program = blocks("python")[1]
+        for shown, ours in (
+            ("127.0.0.1:9000", f"127.0.0.1:{port.getHost().port}"),
+            ("poem.txt", f"{folder}/poem.txt"),
+        ):
+            self.assertIn(shown, program)
+            program = program.replace(shown, ours)
+        names: dict[str, Any] = {"print": lambda *words: printed.extend(words)}
+        exec(program, names)
+        await names["read"](reactor)
+        self.assertEqual(printed, [b"so much depends upon", 20, "bytes"])
+        self.assertEqual((folder / "poem.txt").read_bytes(), b"so much depends upon")
+        await server.when_empty()
+
+
 @pytest.mark.rabbitmq
 class ClientProgramTests(RabbitMQTestCase):
     """The program that publishes and consumes."""
@@ -103,7 +129,7 @@ class ClientProgramTests(RabbitMQTestCase):
             clients.append(AMQPClient([self.node.url], reactor))
             return clients[0]
 
-        program = blocks("python")[1].replace("AMQPClient(", "remembered(")
+        program = blocks("python")[2].replace("AMQPClient(", "remembered(")
         names: dict[str, Any] = {"remembered": remembered, "print": printed.callback}
         exec(program, names)
         await names["work"](reactor)
