@@ -1,49 +1,35 @@
-"""The poetry client, on a reactor in memory and on real sockets, plain and with TLS."""
+"""The poetry client, on a reactor in memory."""
 
 from __future__ import annotations
 
-import socket
-import ssl
-import struct
-import threading
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import SSL4ClientEndpoint, TCP4ClientEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import (
     ConnectionAborted,
     ConnectionLost,
     ConnectionRefusedError,
 )
 from twisted.internet.interfaces import IConsumer, IPushProducer
-from twisted.internet.ssl import CertificateOptions
 from twisted.internet.testing import MemoryReactorClock
-from twisted.internet.threads import deferToThread
 from twisted.protocols.ftp import FileConsumer
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from netdemo.errors import NetdemoError, PoemTooLongError
-from netdemo.poetry import PoetryFactory, download, get_poem
+from netdemo.poetry import download, get_poem
 from netdemo.poetry.client import MAX_POEM, DownloadProtocol, MemoryConsumer
-from tests.certificates import write_certificate
-from tests.folders import temporary_folder
 from tests.wire import Wire
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PEER = IPv4Address("TCP", "127.0.0.1", 9000)
 POEM = b"so much depends upon\n"
-PATIENCE = 10.0
-LARGE = bytes(range(256)) * 16 * 1024 + b"end"
 
 
 @implementer(IConsumer)
@@ -291,119 +277,3 @@ class GetPoemTests(MemoryTestCase):
 
     def test_there_is_a_limit_when_none_is_named(self) -> None:
         self.assertEqual(MAX_POEM, 64 * 1024 * 1024)
-
-
-class SlowReader(Reader):
-    """Pauses after every write, and goes on when the reactor has turned a while later."""
-
-    def write(self, data: bytes) -> None:
-        super().write(data)
-        self.producer.pauseProducing()
-        cast("Any", reactor).callLater(0.001, self._resume)
-
-    def _resume(self) -> None:
-        if self.calls[-1] == "register":
-            self.producer.resumeProducing()
-
-
-class SocketTests(TestCase):
-    """Real sockets on the loopback; the servers are threads, with plain blocking sockets."""
-
-    timeout = 60
-
-    def serve(self, answer: Callable[[socket.socket], None]) -> TCP4ClientEndpoint:
-        """Let `answer` have the first connection, in a thread; return the server's endpoint."""
-        listening = socket.create_server(("127.0.0.1", 0))
-        self.addCleanup(listening.close)
-        listening.settimeout(PATIENCE)
-
-        def accept() -> None:
-            connection, _ = listening.accept()
-            connection.settimeout(PATIENCE)
-            with connection:
-                answer(connection)
-
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        self.addCleanup(deferToThread, thread.join, PATIENCE)
-        return TCP4ClientEndpoint(reactor, "127.0.0.1", listening.getsockname()[1])
-
-    def tls(self, endpoint: TCP4ClientEndpoint) -> SSL4ClientEndpoint:
-        """Speak TLS with `endpoint`, whatever its certificate."""
-        return SSL4ClientEndpoint(reactor, endpoint._host, endpoint._port, CertificateOptions())
-
-    def context(self) -> ssl.SSLContext:
-        """Return what a server needs for TLS."""
-        certificate = temporary_folder(self) / "tls.pem"
-        write_certificate(certificate)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        return context
-
-    async def test_our_own_servers_poem_is_byte_identical(self) -> None:
-        path = temporary_folder(self) / "poem.txt"
-        path.write_bytes(LARGE)
-        server: Any = PoetryFactory(path, cast("Any", reactor))
-        port: Any = cast("Any", reactor).listenTCP(0, server, interface="127.0.0.1")
-        self.addCleanup(port.stopListening)
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
-        self.assertTrue(await get_poem(endpoint) == LARGE)
-        self.assertEqual(await download(endpoint, SlowReader()), len(LARGE))
-        await server.when_empty()
-
-    async def test_server_that_closes_while_the_consumer_pauses_is_read_to_its_end(self) -> None:
-        endpoint = self.serve(lambda connection: connection.sendall(LARGE))
-        reader = SlowReader()
-        self.assertEqual(await download(endpoint, reader), len(LARGE))
-        self.assertTrue(reader.data == LARGE)
-
-    async def test_reset_connection_fails(self) -> None:
-        def reset(connection: socket.socket) -> None:
-            connection.sendall(LARGE * 3)  # more than is taken before it is read
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-        with self.assertRaises(ConnectionLost):
-            await get_poem(self.serve(reset))
-
-    async def test_tls_that_is_closed_is_whole(self) -> None:
-        context = self.context()
-
-        def close(connection: socket.socket) -> None:
-            with context.wrap_socket(connection, server_side=True) as tls:
-                tls.sendall(LARGE)
-                tls.unwrap()
-
-        reader = SlowReader()
-        await download(self.tls(self.serve(close)), reader)
-        self.assertTrue(reader.data == LARGE)
-
-    async def test_tls_that_is_cut_off_fails_though_tcp_is_closed_cleanly(self) -> None:
-        context = self.context()
-
-        def cut(connection: socket.socket) -> None:
-            with context.wrap_socket(connection, server_side=True) as tls:
-                tls.sendall(POEM)
-                tls.recv(0)
-
-        with self.assertRaises(ConnectionLost):
-            await get_poem(self.tls(self.serve(cut)))
-
-    async def test_cancelled_download_closes_the_servers_connection(self) -> None:
-        ended = threading.Event()
-
-        def wait(connection: socket.socket) -> None:
-            connection.sendall(POEM)
-            try:
-                connection.recv(1)
-            except ConnectionResetError:
-                ended.set()
-
-        class Cancelling(Reader):
-            def write(self, data: bytes) -> None:
-                super().write(data)
-                cast("Any", reactor).callLater(0, downloading.cancel)
-
-        downloading = download(self.serve(wait), Cancelling())
-        with self.assertRaises(CancelledError):
-            await downloading
-        self.assertTrue(await deferToThread(ended.wait, PATIENCE))

@@ -46,7 +46,7 @@ class PoetryOptions(Options):
     longdesc = (
         "Downloads from several servers at once and prints what they send, in the order of the "
         "addresses: PORT, HOST:PORT, [IPv6]:PORT or a Twisted client endpoint. A server that "
-        "fails is reported, makes the exit status 1, and keeps the others' poems from nobody. "
+        "fails is reported and makes the exit status 1; the others' poems arrive all the same. "
         "Example: netdemo poetry 9000 poems.example:9000 unix:/run/poetry.sock --timeout 30"
     )
     optParameters: list[list[Any]] = [
