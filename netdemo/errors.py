@@ -37,6 +37,10 @@ class PoemTooLongError(NetdemoError):
     """A server sent more than was to be kept in memory."""
 
 
+class EchoError(NetdemoError):
+    """An echo server could not be reached, or did not send back what it was sent."""
+
+
 class BrokerURLError(NetdemoError, ValueError):
     """A broker's URL that can't be understood. The text holds neither user nor password."""
 

@@ -28,7 +28,7 @@ class Wire(StringTransport):
         self.end(ConnectionAborted())
 
     def loseWriteConnection(self) -> None:
-        """Note a half-close, and tell the protocol that it has happened."""
+        """Note a half-close, and tell the protocol that it has happened, if it wants to know."""
         self.write_ended = True
         half_closeable = IHalfCloseableProtocol(self.protocol, None)
         if half_closeable is not None:
