@@ -32,7 +32,7 @@ class Waiters(Generic[T]):
         for waiting in self._taken():
             waiting.callback(result)
 
-    def errback(self, reason: Exception) -> None:
+    def errback(self, reason: BaseException) -> None:
         """Fail all who wait with `reason`."""
         for waiting in self._taken():
             waiting.errback(reason)
