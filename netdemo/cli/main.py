@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater, react
 from twisted.python import usage
 
+from netdemo.cli.echo import EchoOptions
 from netdemo.cli.poetry import PoetryOptions
 from netdemo.cli.receive import ReceiveOptions
 from netdemo.cli.send import SendOptions
@@ -22,6 +23,7 @@ class Options(usage.Options):
     synopsis = "COMMAND [options]"
     longdesc = "Example: echo hello | netdemo send /queue/hello"
     subCommands = (
+        ("echo", None, EchoOptions, "Send a message or standard input, and have it back"),
         ("poetry", None, PoetryOptions, "Download from several servers at once"),
         ("send", None, SendOptions, "Publish a message, or each line of standard input"),
         ("receive", None, ReceiveOptions, "Print the messages of a destination"),
