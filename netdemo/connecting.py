@@ -25,6 +25,7 @@ from twisted.internet.error import (
     TCPTimedOutError,
     TimeoutError,
 )
+from twisted.internet.ssl import optionsForClientTLS
 
 from netdemo.errors import AddressError
 
@@ -82,9 +83,8 @@ def _endpoint_from_string(address: str, reactor: Any) -> IStreamClientEndpoint:
     try:
         endpoint: IStreamClientEndpoint = clientFromString(reactor, address)
     except Exception as error:  # each endpoint parser raises what its parsing happens to raise
-        expected = (
-            getattr(error, "strerror", None) or f"expected {EXPECTED}"
-        )  # a certificate's file
+        # An OSError is that of a certificate's file.
+        expected = getattr(error, "strerror", None) or f"expected {EXPECTED}"
         raise AddressError(f"bad address {address!r}: {expected}") from error
     _check_limits(endpoint, address)
     return endpoint
@@ -106,9 +106,6 @@ def _check_limits(endpoint: Any, address: str) -> None:
 
 def is_host_name(host: str) -> bool:
     """Tell whether `host` can be looked up: a name that IDNA takes, or an address."""
-    # Here, since OpenSSL is megabytes that a server without TLS does not need.
-    from twisted.internet.ssl import optionsForClientTLS
-
     try:
         optionsForClientTLS(host)
     except Exception:  # of IDNA or of OpenSSL

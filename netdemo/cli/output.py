@@ -1,16 +1,12 @@
-"""Where downloads go: to files that are named when they are complete, and to standard output."""
+"""Where downloads go: to files, which are named when they are complete."""
 
 from __future__ import annotations
 
 import os
 import secrets
-import shutil
-import sys
-import threading
 from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
 from zope.interface import implementer
 
@@ -92,38 +88,3 @@ class NamedFileWriter(FileWriter):
         super().close()
         with suppress(OSError):  # it has its name, perhaps
             self._temporary.unlink()
-
-
-def check_standard_output() -> None:
-    """Raise `NetdemoError` when there is none."""
-    if sys.stdout is None:
-        raise NetdemoError("standard output is closed: expected it open")
-
-
-def copy_to_standard_output(file: IO[bytes], reactor: Any) -> Deferred[None]:
-    """Copy `file` to its end, in a thread, since those who read there may take their time.
-
-    Fires when all is with the system. Fails with `NetdemoError` when it can't be written, and
-    with `SystemExit` when nobody reads it any more. The thread is none of the reactor's, which
-    waits for its own at exit: a reader who has stopped reading must not keep a command that was
-    interrupted.
-    """
-    copied: Deferred[None] = Deferred()
-    descriptor = sys.stdout.fileno()
-
-    def copy() -> None:
-        try:
-            # Not through Python's own buffer, which is waited for at exit as well.
-            with open(descriptor, "wb", closefd=False) as output:
-                shutil.copyfileobj(file, output)
-        except BrokenPipeError:
-            reactor.callFromThread(copied.errback, SystemExit(1))
-        except (OSError, ValueError) as error:  # a full disk; a file that was closed
-            reason = getattr(error, "strerror", None) or error
-            failure = NetdemoError(f"cannot write standard output: {reason}")
-            reactor.callFromThread(copied.errback, failure)
-        else:
-            reactor.callFromThread(copied.callback, None)
-
-    threading.Thread(target=copy, daemon=True).start()
-    return copied

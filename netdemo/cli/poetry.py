@@ -14,12 +14,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python import usage
 
 from netdemo.cli.options import Options
-from netdemo.cli.output import (
-    FileWriter,
-    NamedFileWriter,
-    check_standard_output,
-    copy_to_standard_output,
-)
+from netdemo.cli.output import FileWriter, NamedFileWriter
+from netdemo.cli.stdio import StandardOutput, check_standard_output
 from netdemo.coercion import positive_number
 from netdemo.connecting import client_endpoint, connection_reason
 from netdemo.errors import NetdemoError
@@ -34,6 +30,9 @@ if TYPE_CHECKING:
 
 SPOOLED: Final = 1024 * 1024
 """Bytes of each poem that wait in memory for their turn on standard output; more wait on disk."""
+
+PIECE: Final = 64 * 1024
+"""Bytes that are read at once to be printed."""
 
 SAFE_IN_NAMES: Final = " :[]=,"
 """What may stand in the name of a file as it does in an address, besides letters and digits."""
@@ -86,6 +85,7 @@ class PoetryOptions(Options):
         if self["output"] is None:
             check_standard_output()
         endpoints = [client_endpoint(address, reactor) for address in self["addresses"]]
+        output = StandardOutput(reactor) if self["output"] is None else None
         complete = True
         with ExitStack() as stack:
             poems = [stack.enter_context(closing(poem)) for poem in self._poems()]
@@ -95,11 +95,13 @@ class PoetryOptions(Options):
                 for source in zip(self["addresses"], endpoints, poems, strict=True)
             ]
             stack.callback(_cancel, downloads)
+            if output is not None:
+                stack.callback(output.abort)
             for poem, downloading in zip(poems, downloads, strict=True):
                 if not await downloading:
                     complete = False
-                elif self["output"] is None:
-                    await _print(poem, bars, reactor)
+                elif output is not None:
+                    await _print(poem, bars, output)
                 poem.close()
         if not complete:
             raise SystemExit(1)
@@ -160,16 +162,23 @@ def _cancel(downloads: list[Deferred[bool]]) -> None:
         downloading.cancel()
 
 
-async def _print(poem: FileWriter, bars: Bars, reactor: Any) -> None:
+async def _print(poem: FileWriter, bars: Bars, output: StandardOutput) -> None:
     """Print `poem`, with no bars around it if standard output is a terminal."""
-    poem.file.seek(0)
     if not sys.stdout.isatty():
-        await copy_to_standard_output(poem.file, reactor)
+        await _copy(poem.file, output)
         return
     with bars.hidden():
-        await copy_to_standard_output(poem.file, reactor)
+        await _copy(poem.file, output)
         if poem.written and not _ends_a_line(poem.file):
             bars.end_line()
+
+
+async def _copy(file: IO[bytes], output: StandardOutput) -> None:
+    """Copy `file` from its start, as fast as it is taken; the downloads go on meanwhile."""
+    file.seek(0)
+    while piece := file.read(PIECE):
+        output.write(piece)
+        await output.flush()
 
 
 def _ends_a_line(file: IO[bytes]) -> bool:

@@ -14,6 +14,7 @@ from netdemo.amqp.destination import source
 from netdemo.bridge.routes import PREFETCH
 from netdemo.cli.connection import connected
 from netdemo.cli.options import Options
+from netdemo.cli.stdio import check_standard_output
 from netdemo.coercion import positive_integer
 from netdemo.errors import NetdemoError
 
@@ -52,8 +53,7 @@ class ReceiveOptions(Options):
 
     async def run(self, reactor: Any) -> None:
         """Receive what the options say."""
-        if sys.stdout is None:
-            raise NetdemoError("standard output is closed: expected it open")
+        check_standard_output()
         come_from = source(self["destination"])
         count = self["count"]
         printer = Printer(count)

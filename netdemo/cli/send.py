@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -21,6 +20,7 @@ from netdemo.bridge.framing import LineFraming
 from netdemo.bridge.routes import MAX_RECORD
 from netdemo.cli.connection import connected
 from netdemo.cli.options import Options
+from netdemo.cli.stdio import check_standard_input
 from netdemo.errors import NetdemoError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class SendOptions(Options):
         if self["body"] is not None:
             await send(lambda: publish(os.fsencode(self["body"])))
             return
-        _check_standard_input()
+        check_standard_input("lines there, or BODY")
         lines = LineSender(publish)
         try:
             await send(lambda: lines.read_standard_input(reactor))
@@ -70,15 +70,6 @@ class SendOptions(Options):
             raise NetdemoError(
                 f"interrupted: {lines.confirmed} of the {lines.sent} lines read were confirmed"
             ) from None
-
-
-def _check_standard_input() -> None:
-    if sys.stdin is None:
-        raise NetdemoError("standard input is closed: expected lines there, or BODY")
-    try:
-        os.read(0, 0)
-    except OSError as error:
-        raise NetdemoError(f"cannot read standard input: {error.strerror}") from None
 
 
 @implementer(IHalfCloseableProtocol)
