@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString, connectProtocol, serverFromString
+from twisted.internet.endpoints import connectProtocol
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.trial.unittest import TestCase
 
 from netdemo.echo.server import EchoFactory, EchoProtocol
-from tests.certificates import write_certificate
-from tests.folders import temporary_folder
+from tests.sockets import TLS, UNIX, SocketTestCase
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
 KIB = 1024
 MIB = 1024 * KIB
-TCP = "tcp:0:interface=127.0.0.1"
 TLS_OVERHEAD = 8 * KIB
 """More than TLS adds to what it encrypts of 128 KiB: 22 bytes for each 16 KiB, and alignment."""
 
@@ -118,30 +113,18 @@ class HalfClosingClient(Client):
         self.transport.loseWriteConnection()
 
 
-class SocketTestCase(TestCase):
-    """A test with a server and one client."""
+class EchoTestCase(SocketTestCase):
+    """A test with a measured server."""
 
-    timeout = 30
-    reactor: Any = reactor
-    server = TCP
     overhead = 0
 
     async def setUp(self) -> None:  # type: ignore[override]
-        self.folder = temporary_folder(self)
-        write_certificate(self.folder / "tls.pem")
+        super().setUp()
         self.factory = MeasuredFactory(self.reactor)
-        server = self.server.format(folder=self.folder)
-        port: Any = await serverFromString(self.reactor, server).listen(self.factory)
-        self.addCleanup(self.factory.when_empty)
-        self.addCleanup(port.stopListening)
-        self.endpoint = clientFromString(self.reactor, self.client_of(port.getHost()))
-
-    def client_of(self, address: Any) -> str:
-        """Return the endpoint to connect to."""
-        return f"tcp:127.0.0.1:{address.port}"
+        self.endpoint = await self.serve(self.factory)
 
 
-class TCPTests(SocketTestCase):
+class TCPTests(EchoTestCase):
     """TCP."""
 
     async def test_megabyte_comes_back(self) -> None:
@@ -172,23 +155,17 @@ class TCPTests(SocketTestCase):
 class UnixTests(TCPTests):
     """A unix socket."""
 
-    server = "unix:{folder}/socket"
-
-    def client_of(self, address: Any) -> str:
-        return f"unix:{os.fsdecode(address.name)}"
+    server = UNIX
 
 
 class TLSTests(TCPTests):
     """TLS."""
 
-    server = f"ssl:{TCP[4:]}:privateKey={{folder}}/tls.pem:certKey={{folder}}/tls.pem"
+    server = TLS
     overhead = TLS_OVERHEAD
 
-    def client_of(self, address: Any) -> str:
-        return f"ssl:127.0.0.1:{address.port}"
 
-
-class HalfCloseTests(SocketTestCase):
+class HalfCloseTests(EchoTestCase):
     """A client that half-closes, which TLS does not know."""
 
     async def test_it_has_all_of_its_megabytes_back(self) -> None:

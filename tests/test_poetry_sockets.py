@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.endpoints import clientFromString, connectProtocol, serverFromString
+from twisted.internet.endpoints import clientFromString, connectProtocol
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Cooperator
 from twisted.logger import capturedLogs
-from twisted.trial.unittest import TestCase
 
 from netdemo.poetry.server import PoetryFactory, poetry_service
 from netdemo.transport import has_socket
-from tests.certificates import write_certificate
-from tests.folders import temporary_folder
+from tests.sockets import TLS, UNIX, SocketTestCase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 LARGE = bytes(range(256)) * 16 * 1024 + b"end"
-TCP = "tcp:0:interface=127.0.0.1"
 
 
 class Download(Protocol):
@@ -62,29 +58,15 @@ class Download(Protocol):
             self.received.errback(reason)
 
 
-class SocketTestCase(TestCase):
+class PoetryTestCase(SocketTestCase):
     """A test with a server of a large poem."""
 
-    timeout = 60
-    reactor: Any = reactor
-    server = TCP
-
     async def setUp(self) -> None:  # type: ignore[override]
-        self.folder = temporary_folder(self)
+        super().setUp()
         self.path = self.folder / "poem.txt"
         self.path.write_bytes(LARGE)
-        self.certificate = self.folder / "tls.pem"
-        write_certificate(self.certificate)
         self.factory: Any = PoetryFactory(self.path, self.reactor)
-        server = self.server.format(folder=self.folder)
-        port: Any = await serverFromString(self.reactor, server).listen(self.factory)
-        self.addCleanup(self.factory.when_empty)
-        self.addCleanup(port.stopListening)
-        self.endpoint = clientFromString(self.reactor, self.client_of(port.getHost()))
-
-    def client_of(self, address: Any) -> str:
-        """Return the endpoint to connect to."""
-        return f"tcp:127.0.0.1:{address.port}"
+        self.endpoint = await self.serve(self.factory)
 
     async def download(self, **how: bool) -> Download:
         """Return a connection to the server."""
@@ -98,7 +80,7 @@ class SocketTestCase(TestCase):
         return has_socket(protocol.transport)
 
 
-class TCPTests(SocketTestCase):
+class TCPTests(PoetryTestCase):
     """TCP."""
 
     async def test_half_closed_download_is_byte_identical(self) -> None:
@@ -126,13 +108,10 @@ class TCPTests(SocketTestCase):
         self.assertEqual([True] * 8, [poem == LARGE for poem in poems])
 
 
-class UnixTests(SocketTestCase):
+class UnixTests(PoetryTestCase):
     """A unix socket."""
 
-    server = "unix:{folder}/socket"
-
-    def client_of(self, address: Any) -> str:
-        return f"unix:{os.fsdecode(address.name)}"
+    server = UNIX
 
     async def test_kernel_copies_it_byte_identical(self) -> None:
         download = await self.download()
@@ -141,13 +120,10 @@ class UnixTests(SocketTestCase):
         self.assertTrue(await download.received == LARGE)
 
 
-class TLSTests(SocketTestCase):
+class TLSTests(PoetryTestCase):
     """TLS."""
 
-    server = f"ssl:{TCP[4:]}:privateKey={{folder}}/tls.pem:certKey={{folder}}/tls.pem"
-
-    def client_of(self, address: Any) -> str:
-        return f"ssl:127.0.0.1:{address.port}"
+    server = TLS
 
     async def test_it_is_sent_in_pieces_byte_identical(self) -> None:
         download = await self.download(talkative=True)
@@ -165,7 +141,7 @@ class TLSTests(SocketTestCase):
         self.assertEqual(1, len([event for event in logged if "shorter" in event["reason"]]))
 
 
-class FaultTests(SocketTestCase):
+class FaultTests(PoetryTestCase):
     """Files and peers that do not stay."""
 
     async def setUp(self) -> None:  # type: ignore[override]
