@@ -1,0 +1,20 @@
+"""How fast our servers are, beside others at the same work, in one run.
+
+From a checkout with `netdemo` installed::
+
+    python -m benchmarks                     # all of it, some four minutes
+    python -m benchmarks echo files          # some of it
+    python -m benchmarks --rounds 9 --seconds 5
+
+The exit status is 1 when a goal is not reached or a run has failed.
+
+A machine is never quiet: each peer is measured in each round, by turns, and what counts is the
+median. Its ratio to the named peer is the median of the ratios within the rounds. Every server
+runs on one core, the load (``load.c``) on another; where there is only one, they share it. "Busy"
+is the processor time that each took in a second: a server near 100 % is what was measured, a load
+near 100 % is itself the limit.
+
+It needs ``cc``. What else the peers need it puts into ``benchmarks/.cache``: uvloop with pip,
+nginx with ``apt-get download`` when none is installed. A peer that can't be had is left out with
+one line, and a goal that needs it is not reached.
+"""

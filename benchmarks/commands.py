@@ -1,0 +1,83 @@
+"""The commands of our servers and of their peers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from benchmarks.provision import SOURCES, MissingError, compiled, nginx, uvloop_python
+from benchmarks.servers import Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def ours(command: str, *options: str) -> Peer:
+    """Return ``twistd COMMAND OPTIONS``, named so."""
+    twistd = str(Path(sys.executable).with_name("twistd"))
+
+    def line(port: int) -> list[str]:
+        listen = f"tcp:{port}:interface=127.0.0.1"
+        quiet = ["-n", "--pidfile=", "--logfile=/dev/null"]
+        return [twistd, *quiet, command, *options, "--listen", listen]
+
+    shown = [Path(option).name if os.path.isabs(option) else option for option in options]
+    return Peer(" ".join(["twistd", command, *shown]), line)
+
+
+def script(name: str, program: str, *arguments: str, python: Path | None = None) -> Peer:
+    """Return ``peers/PROGRAM PORT ARGUMENTS``, under this interpreter or `python`."""
+    interpreter = str(python or sys.executable)
+    path = str(SOURCES / "peers" / program)
+    return Peer(name, lambda port: [interpreter, path, str(port), *arguments])
+
+
+def stock_echo() -> Peer:
+    """Return the echo of Twisted's documentation."""
+    return script("stock Twisted", "stock_echo.py")
+
+
+def c_echo() -> Peer:
+    """Return the echo in C; its rate is as much as the load can measure."""
+    program = compiled("echo_server")
+    return Peer("C epoll", lambda port: [str(program), str(port)])
+
+
+def uvloop_echo() -> Peer:
+    """Return `asyncio.Protocol` on uvloop.
+
+    :raises MissingError: when uvloop can't be had.
+    """
+    return script("uvloop", "asyncio_echo.py", "uvloop", python=uvloop_python())
+
+
+def nginx_of(file: Path) -> Peer:
+    """Return an nginx that sends `file`; its folder is also nginx's own.
+
+    :raises MissingError: when nginx can't be had.
+    """
+    program = nginx()
+    template = Template((SOURCES / "nginx.conf").read_text())
+    user = "" if os.geteuid() else "user root;"  # else its worker could not read the folder
+
+    def line(port: int) -> list[str]:
+        configuration = file.with_name("nginx.conf")
+        configuration.write_text(template.substitute(port=port, folder=file.parent, user=user))
+        return [str(program), "-p", str(file.parent), "-c", str(configuration), "-e", "stderr"]
+
+    request = f"GET /{file.name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    return Peer("nginx", line, request)
+
+
+def available(*makers: Callable[[], Peer]) -> list[Peer]:
+    """Return the peers that can be had here, with one line for each that can't."""
+    peers = []
+    for make in makers:
+        try:
+            peers.append(make())
+        except MissingError as error:
+            print(f"a peer is left out: {error}", file=sys.stderr)
+    return peers

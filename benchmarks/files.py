@@ -1,0 +1,43 @@
+"""Files: 50 downloads at a time of a file of 2 KB, each from connect to the server's close.
+
+Every server here closes first, so that it is the server's side that is left in TIME_WAIT, and the
+load has its ports back at once. Nothing is reset.
+"""
+
+from __future__ import annotations
+
+import string
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.commands import available, nginx_of, ours, script
+from benchmarks.comparison import Work, at_least
+from benchmarks.load import run_load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONNECTIONS: Final = 50
+SIZE: Final = 2048
+WARM_UP: Final = 0.3
+
+
+def work(seconds: float, folder: Path) -> Work:
+    """Compare senders of a small file; each round loads each of them for `seconds`."""
+    poem = folder / "poem.txt"
+    poem.write_text((string.ascii_letters * SIZE)[:SIZE])
+    poetry = ours("poetry", "--file", str(poem))
+    stock = script("stock Twisted, from memory", "stock_file.py", str(poem))
+    more = available(
+        lambda: script("asyncio, from memory", "asyncio_file.py", str(poem)),
+        lambda: nginx_of(poem),
+    )
+    return Work(
+        name="files",
+        title=f"files: {SIZE} B each, {CONNECTIONS} connections at a time",
+        unit="files/s",
+        reference=stock.name,
+        peers=[poetry, stock, *more],
+        warm_up=lambda server: run_load(server, "files", CONNECTIONS, SIZE, WARM_UP),
+        measure=lambda server: run_load(server, "files", CONNECTIONS, SIZE, seconds),
+        goals=[at_least(poetry.name, stock.name)],
+    )

@@ -1,0 +1,88 @@
+"""What the peers are made of: C programs compiled, uvloop and nginx fetched, into ``.cache``."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+SOURCES: Final = Path(__file__).parent
+CACHE: Final = SOURCES / ".cache"
+PATIENCE: Final = 300.0
+"""Seconds that a compiler or a download may take."""
+
+
+class MissingError(Exception):
+    """Something that a peer needs can't be had; one line for people."""
+
+
+@cache
+def compiled(name: str) -> Path:
+    """Compile ``NAME.c`` and return the program."""
+    CACHE.mkdir(exist_ok=True)
+    program = CACHE / name
+    _run("cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", program, SOURCES / f"{name}.c")
+    return program
+
+
+@cache
+def uvloop_python() -> Path:
+    """Return an interpreter like this one that has uvloop."""
+    folder = CACHE / f"uvloop-{sys.version_info.major}.{sys.version_info.minor}"
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        _run(sys.executable, "-m", "venv", "--clear", folder)
+        _run(python, "-m", "pip", "install", "-q", "--only-binary", "uvloop", "uvloop")
+        (folder / "complete").touch()
+    return python
+
+
+@cache
+def nginx() -> Path:
+    """Return nginx: the installed one, else Debian's, unpacked where it starts no service."""
+    installed = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    if installed:
+        return Path(installed)
+    folder = CACHE / "nginx"
+    program = folder / "usr" / "sbin" / "nginx"
+    if not program.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _download_package("nginx", folder)
+        (package,) = folder.glob("nginx_*.deb")
+        _run("dpkg-deb", "--extract", package, folder)
+        package.unlink()
+    _run(program, "-v")  # that its libraries are there
+    return program
+
+
+def _download_package(name: str, folder: Path) -> None:
+    try:
+        _run("apt-get", "download", name, folder=folder)
+    except MissingError:  # a machine without lists of packages
+        _run("apt-get", "update")
+        _run("apt-get", "download", name, folder=folder)
+
+
+def _run(*command: str | Path, folder: Path | None = None) -> None:
+    """Run `command` without output.
+
+    :raises MissingError: with the last line that it wrote.
+    """
+    try:
+        subprocess.run(
+            command,
+            cwd=folder,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        written = (getattr(error, "stdout", None) or str(error)).strip().splitlines()
+        line = " ".join(str(part) for part in command)
+        raise MissingError(f"{line}: {written[-1] if written else error}") from None
