@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import TYPE_CHECKING, Final
@@ -16,15 +17,19 @@ import benchmarks
 from benchmarks import bulk, echo, files, idle
 from benchmarks.comparison import compare
 from benchmarks.load import LoadError
-from benchmarks.provision import MissingError
-from benchmarks.servers import ServerError, allow_open_files
+from benchmarks.network import enter_own_network
+from benchmarks.provision import MissingError, compiled
+from benchmarks.servers import ServerError, allow_open_files, waiting_time
 from benchmarks.tables import goals_of, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.comparison import Work
+
 WORKS: Final = {"bulk": bulk.work, "files": files.work, "echo": echo.work, "idle": idle.work}
-WIDTH: Final = 140
+WIDTH: Final = 160
+"""Columns of the tables where there is no terminal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,10 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers end, files go
     try:
-        allow_open_files()
         with tempfile.TemporaryDirectory(prefix="netdemo-benchmarks-") as folder:
-            reached = [_report(name, options, Path(folder)) for name in options.work]
-            return 0 if all(reached) else 1
+            return 0 if _reached_all(options, Path(folder)) else 1
     except (MissingError, ServerError, LoadError, TimeoutExpired) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
@@ -43,14 +46,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _report(name: str, options: argparse.Namespace, folder: Path) -> bool:
+def _reached_all(options: argparse.Namespace, folder: Path) -> bool:
+    """Do every work that was asked for, and return whether all goals of all are reached."""
+    allow_open_files()
+    compiled("load")
+    works = []
+    for name in options.work:
+        (folder / name).mkdir()
+        works.append(WORKS[name](options.seconds, folder / name))
+    try:
+        enter_own_network()  # after the peers have been fetched
+    except OSError as error:
+        print(f"measured on this machine's own loopback: {error.strerror}", file=sys.stderr)
+    reached = [_report(work, options.rounds, folder / work.name) for work in works]
+    return all(reached)
+
+
+def _report(work: Work, rounds: int, folder: Path) -> bool:
     """Do one work, print its table, and return whether all its goals are reached."""
-    own = folder / name
-    own.mkdir()
-    work = WORKS[name](options.seconds, own)
-    rows = compare(work, options.rounds, own)
+    waited, start = waiting_time(), time.monotonic()
+    rows = compare(work, rounds, folder)
+    contention = (waiting_time() - waited) / (time.monotonic() - start)
     console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
-    console.print(table_of(work, rows))
+    console.print(table_of(work, rows, contention))
     goals = goals_of(work, rows)
     for _, line in goals:
         console.print(f"  {line}", markup=False)
@@ -67,12 +85,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "work", nargs="*", type=_work, help=f"{', '.join(WORKS)}; all when none is named"
     )
-    parser.add_argument("--rounds", type=_rounds, default=5, help="rounds of each [5]")
+    parser.add_argument("--rounds", type=_rounds, default=7, help="rounds of each [7]")
     parser.add_argument(
         "--seconds", type=_seconds, default=2.0, help="of one run of echo and files [2]"
     )
     options = parser.parse_args(arguments)
-    options.work = options.work or list(WORKS)
+    options.work = list(dict.fromkeys(options.work or WORKS))
     return options
 
 

@@ -42,6 +42,8 @@ def work(seconds: float, folder: Path) -> Work:  # noqa: ARG001
         warm_up=lambda server: run_load(server, "bulk", 1, SIZE, LIMIT),
         measure=_measure,
         goals=[at_least(poetry.name, "nginx"), peak_memory_below(poetry.name, PEAK_MEMORY)],
+        cost_unit="ms/GB",
+        cost_scale=1e3,
     )
 
 

@@ -34,6 +34,14 @@ class Row:
         """Return the most resident memory in any round, in bytes; 0 when it was not measured."""
         return max(reading.peak_memory for reading in self.readings)
 
+    @property
+    def cost(self) -> float:
+        """Return the seconds of processor time that the server took for one of what it did.
+
+        Other programs on the machine do not change it much.
+        """
+        return median(reading.server_busy / reading.figure for reading in self.readings)
+
     def ratio(self, reference: Row) -> float:
         """Return the median of the rounds' ratios: what slows a whole round is not in it."""
         pairs = zip(self.figures, reference.figures, strict=True)
@@ -64,6 +72,10 @@ class Work:
     warm_up: Callable[[Server], object]
     measure: Callable[[Server], Reading]
     goals: list[Goal]
+    cost_unit: str = ""
+    """What `Row.cost` is shown in, when it is shown."""
+    cost_scale: float = 1.0
+    """How many of that make a second."""
     afresh: bool = False
     """Whether each round takes new servers, as memory once used does not show up again."""
 

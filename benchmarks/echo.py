@@ -35,4 +35,6 @@ def work(seconds: float, folder: Path) -> Work:  # noqa: ARG001
         warm_up=lambda server: run_load(server, "echo", CONNECTIONS, SIZE, WARM_UP),
         measure=lambda server: run_load(server, "echo", CONNECTIONS, SIZE, seconds),
         goals=[at_least(plain.name, stock.name), at_least(limited.name, stock.name)],
+        cost_unit="µs each",
+        cost_scale=1e6,
     )

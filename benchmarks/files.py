@@ -1,5 +1,7 @@
 """Files: 50 downloads at a time of a file of 2 KB, each from connect to the server's close.
 
+The programs beside ours and nginx open no file: they send the bytes from memory.
+
 Every server here closes first, so that it is the server's side that is left in TIME_WAIT, and the
 load has its ports back at once. Nothing is reset.
 """
@@ -26,18 +28,20 @@ def work(seconds: float, folder: Path) -> Work:
     poem = folder / "poem.txt"
     poem.write_text((string.ascii_letters * SIZE)[:SIZE])
     poetry = ours("poetry", "--file", str(poem))
-    stock = script("stock Twisted, from memory", "stock_file.py", str(poem))
+    stock = script("stock Twisted", "stock_file.py", str(poem))
     more = available(
-        lambda: script("asyncio, from memory", "asyncio_file.py", str(poem)),
+        lambda: script("asyncio", "asyncio_file.py", str(poem)),
         lambda: nginx_of(poem),
     )
     return Work(
         name="files",
-        title=f"files: {SIZE} B each, {CONNECTIONS} connections at a time",
+        title=f"files: {SIZE} B each, {CONNECTIONS} at a time",
         unit="files/s",
         reference=stock.name,
         peers=[poetry, stock, *more],
         warm_up=lambda server: run_load(server, "files", CONNECTIONS, SIZE, WARM_UP),
         measure=lambda server: run_load(server, "files", CONNECTIONS, SIZE, seconds),
         goals=[at_least(poetry.name, stock.name)],
+        cost_unit="µs each",
+        cost_scale=1e6,
     )

@@ -93,7 +93,8 @@ static int enter(struct connection *c)
     under_way++;
     errno = 0;
     setsockopt(c->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (*mode == 'e')
+        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (connect(c->fd, (struct sockaddr *)&address, sizeof address) ||
         epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event)) {
         failed("connect");

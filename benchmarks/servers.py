@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import resource
 import signal
@@ -25,6 +26,8 @@ OPEN_FILES: Final = 12_000
 
 CORES: Final = sorted(os.sched_getaffinity(0))
 """The first is for every server, the last for the load."""
+
+PRESSURE: Final = Path("/proc/pressure/cpu")
 
 PR_SET_PDEATHSIG: Final = 1
 C_LIBRARY: Final = ctypes.CDLL(None)
@@ -131,6 +134,19 @@ def allow_open_files() -> None:
         raise ServerError(
             f"the hard limit of open files is {hard}: expected {OPEN_FILES} (ulimit -Hn)"
         ) from None
+
+
+def waiting_time() -> float:
+    """Return the seconds, since boot, in which some program here waited for a processor.
+
+    Server and load have one each: what waits beside them is what disturbs. NaN without
+    ``CONFIG_PSI``.
+    """
+    try:
+        line = PRESSURE.read_text().splitlines()[0]
+    except OSError:
+        return math.nan
+    return int(line.rpartition("total=")[2]) / 1e6
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -13,30 +14,22 @@ if TYPE_CHECKING:
     from benchmarks.comparison import Row, Work
 
 
-def table_of(work: Work, rows: list[Row]) -> Table:
-    """Return the figures of one work side by side."""
+def table_of(work: Work, rows: list[Row], contention: float) -> Table:
+    """Return the figures of one work side by side.
+
+    `contention` is the share of the time in which a program waited for a processor, or NaN.
+    """
     reference = next((row for row in rows if row.peer == work.reference), None)
-    busy = any(reading.load_busy for row in rows for reading in row.readings)
-    memory = any(row.peak_memory for row in rows)
-    table = Table(title=work.title, title_justify="left")
+    table = Table(title=work.title, title_justify="left", caption_justify="left")
     table.add_column("server")
-    for heading in (work.unit, "lowest - highest", f"x {work.reference}"):
+    for heading in _headings(work, rows):
         table.add_column(heading, justify="right")
-    if busy:
-        table.add_column("busy server / load", justify="right")
-    if memory:
-        table.add_column("peak MiB", justify="right")
     for row in rows:
-        cells = [
-            row.peer,
-            *_figures(row),
-            "-" if reference is None else f"{row.ratio(reference):.2f}",
-        ]
-        if busy:
-            cells.append(_busy(row))
-        if memory:
-            cells.append(f"{row.peak_memory / 2**20:.1f}")
-        table.add_row(*cells)
+        ratio = "-" if reference is None else f"{row.ratio(reference):.2f}"
+        table.add_row(row.peer, *_figures(row), ratio, *_costs(work, row))
+    table.caption = "* the load is the limit: this server could do more" if work.cost_unit else ""
+    if not math.isnan(contention):
+        table.caption += f"\nfor {contention:.0%} of the time a program waited for a processor"
     return table
 
 
@@ -49,6 +42,15 @@ def goals_of(work: Work, rows: list[Row]) -> list[tuple[bool, str]]:
     ]
 
 
+def _headings(work: Work, rows: list[Row]) -> list[str]:
+    headings = [work.unit, "lowest - highest", f"x {work.reference}"]
+    if work.cost_unit:
+        headings += [f"server {work.cost_unit}", "busy server / load"]
+    if any(row.peak_memory for row in rows):
+        headings.append("peak MiB")
+    return headings
+
+
 def _figures(row: Row) -> tuple[str, str]:
     lowest, highest = min(row.figures), max(row.figures)
     return _number(median(row.figures)), f"{_number(lowest)} - {_number(highest)}"
@@ -58,7 +60,11 @@ def _number(figure: float) -> str:
     return f"{figure:,.0f}" if abs(figure) >= 100 else f"{figure:.2f}"
 
 
-def _busy(row: Row) -> str:
+def _costs(work: Work, row: Row) -> list[str]:
+    if not work.cost_unit:
+        return []
     server = median(reading.server_busy for reading in row.readings)
     load = median(reading.load_busy for reading in row.readings)
-    return f"{server:.0%} / {load:.0%}"
+    busy = f"{server:.0%} / {load:.0%}{' *' if load > server else ''}"
+    memory = [f"{row.peak_memory / 2**20:.1f}"] if row.peak_memory else []
+    return [f"{row.cost * work.cost_scale:.1f}", busy, *memory]
