@@ -107,9 +107,13 @@ def _rounds(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    if not 0.1 <= float(text) <= 60:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 60:
         raise argparse.ArgumentTypeError(f"expected 0.1 to 60 seconds, not {text!r}")
-    return float(text)
+    return seconds
 
 
 if __name__ == "__main__":

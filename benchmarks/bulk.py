@@ -32,7 +32,7 @@ def work(seconds: float, folder: Path) -> Work:  # noqa: ARG001
     with large.open("wb") as file:
         os.truncate(file.fileno(), SIZE)
     poetry = ours("poetry", "--file", str(large))
-    more = available(lambda: nginx_of(large))
+    more = available({"nginx": lambda: nginx_of(large)})
     return Work(
         name="bulk",
         title=f"bulk: {CLIENTS} clients x {SIZE / 1e9:.0f} GB",

@@ -12,7 +12,7 @@ from benchmarks.provision import SOURCES, MissingError, compiled, nginx, uvloop_
 from benchmarks.servers import Peer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 def ours(command: str, *options: str) -> Peer:
@@ -72,12 +72,12 @@ def nginx_of(file: Path) -> Peer:
     return Peer("nginx", line, request)
 
 
-def available(*makers: Callable[[], Peer]) -> list[Peer]:
+def available(makers: Mapping[str, Callable[[], Peer]]) -> list[Peer]:
     """Return the peers that can be had here, with one line for each that can't."""
     peers = []
-    for make in makers:
+    for name, make in makers.items():
         try:
             peers.append(make())
         except MissingError as error:
-            print(f"a peer is left out: {error}", file=sys.stderr)
+            print(f"{name} is left out: {error}", file=sys.stderr)
     return peers

@@ -21,17 +21,14 @@ def work(seconds: float, folder: Path) -> Work:  # noqa: ARG001
     plain = ours("echo")
     limited = ours("echo", "--idle-timeout", "60", "--max-connections", "1000")
     stock = stock_echo()
-    more = available(
-        lambda: script("asyncio", "asyncio_echo.py"),
-        uvloop_echo,
-        c_echo,
-    )
+    asyncio = script("asyncio", "asyncio_echo.py")
+    more = available({"uvloop": uvloop_echo})
     return Work(
         name="echo",
         title=f"echo: {CONNECTIONS} connections x {SIZE} B",
         unit="round trips/s",
         reference=stock.name,
-        peers=[plain, limited, stock, *more],
+        peers=[plain, limited, stock, asyncio, *more, c_echo()],
         warm_up=lambda server: run_load(server, "echo", CONNECTIONS, SIZE, WARM_UP),
         measure=lambda server: run_load(server, "echo", CONNECTIONS, SIZE, seconds),
         goals=[at_least(plain.name, stock.name), at_least(limited.name, stock.name)],

@@ -29,16 +29,14 @@ def work(seconds: float, folder: Path) -> Work:
     poem.write_text((string.ascii_letters * SIZE)[:SIZE])
     poetry = ours("poetry", "--file", str(poem))
     stock = script("stock Twisted", "stock_file.py", str(poem))
-    more = available(
-        lambda: script("asyncio", "asyncio_file.py", str(poem)),
-        lambda: nginx_of(poem),
-    )
+    asyncio = script("asyncio", "asyncio_file.py", str(poem))
+    more = available({"nginx": lambda: nginx_of(poem)})
     return Work(
         name="files",
         title=f"files: {SIZE} B each, {CONNECTIONS} at a time",
         unit="files/s",
         reference=stock.name,
-        peers=[poetry, stock, *more],
+        peers=[poetry, stock, asyncio, *more],
         warm_up=lambda server: run_load(server, "files", CONNECTIONS, SIZE, WARM_UP),
         measure=lambda server: run_load(server, "files", CONNECTIONS, SIZE, seconds),
         goals=[at_least(poetry.name, stock.name)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -23,9 +24,9 @@ class MissingError(Exception):
 def compiled(name: str) -> Path:
     """Compile ``NAME.c`` and return the program."""
     CACHE.mkdir(exist_ok=True)
-    program = CACHE / name
-    _run("cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", program, SOURCES / f"{name}.c")
-    return program
+    program, new = CACHE / name, CACHE / f"{name}-{os.getpid()}"
+    _run("cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", new, SOURCES / f"{name}.c")
+    return new.replace(program)  # it may be running
 
 
 @cache
@@ -83,6 +84,6 @@ def _run(*command: str | Path, folder: Path | None = None) -> None:
             timeout=PATIENCE,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        written = (getattr(error, "stdout", None) or str(error)).strip().splitlines()
+        written = (getattr(error, "stdout", None) or "").strip().splitlines()
         line = " ".join(str(part) for part in command)
         raise MissingError(f"{line}: {written[-1] if written else error}") from None
