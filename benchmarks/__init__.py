@@ -12,7 +12,9 @@ A machine is never quiet: each peer is measured in each round, by turns, and wha
 median. Its ratio to the named peer is the median of the ratios within the rounds. Every server
 runs on one core, the load (``load.c``) on another; where there is only one, they share it. "Busy"
 is the processor time that each took in a second: a server near 100 % is what was measured, a load
-near 100 % is itself the limit.
+near 100 % is itself the limit. Below each table stands for how much of the time some program had
+to wait for a processor. Where that is much, rates say little, and the processor time that a server
+took for each thing it did says more; as root, ``nice -n -10 python -m benchmarks`` helps.
 
 It needs ``cc``. What else the peers need it puts into ``benchmarks/.cache``: uvloop with pip,
 nginx with ``apt-get download`` when none is installed. A peer that can't be had is left out with

@@ -27,9 +27,10 @@ def table_of(work: Work, rows: list[Row], contention: float) -> Table:
     for row in rows:
         ratio = "-" if reference is None else f"{row.ratio(reference):.2f}"
         table.add_row(row.peer, *_figures(row), ratio, *_costs(work, row))
-    table.caption = "* the load is the limit: this server could do more" if work.cost_unit else ""
+    notes = ["* the load is the limit: this server could do more"] if work.cost_unit else []
     if not math.isnan(contention):
-        table.caption += f"\nfor {contention:.0%} of the time a program waited for a processor"
+        notes.append(f"for {contention:.0%} of the time a program waited for a processor")
+    table.caption = "\n".join(notes)
     return table
 
 
