@@ -14,9 +14,9 @@ runs on one core, the load (``load.c``) on another; where there is only one, the
 is the processor time that each took in a second: a server near 100 % is what was measured, a load
 near 100 % is itself the limit. Below each table stands for how much of the time some program had
 to wait for a processor. Where that is much, rates say little, and the processor time that a server
-took for each thing it did says more; as root, ``nice -n -10 python -m benchmarks`` helps.
+took for each thing it did says more.
 
-It needs ``cc``. What else the peers need it puts into ``benchmarks/.cache``: uvloop with pip,
-nginx with ``apt-get download`` when none is installed. A peer that can't be had is left out with
-one line, and a goal that needs it is not reached.
+It needs ``cc``. What else the peers need it puts into ``~/.cache/netdemo-benchmarks``: uvloop with
+pip, nginx with ``apt-get download`` when none is installed. A peer that can't be had is left out
+with one line, and a goal that needs it is not reached.
 """

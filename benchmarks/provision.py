@@ -1,7 +1,8 @@
-"""What the peers are made of: C programs compiled, uvloop and nginx fetched, into ``.cache``."""
+"""What the peers are made of: C programs compiled, uvloop and nginx fetched, into a cache."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -11,7 +12,11 @@ from pathlib import Path
 from typing import Final
 
 SOURCES: Final = Path(__file__).parent
-CACHE: Final = SOURCES / ".cache"
+CACHE: Final = (
+    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "netdemo-benchmarks"
+)
+"""Outside the checkout, since an sdist packs what is ignored below its top folder."""
+
 PATIENCE: Final = 300.0
 """Seconds that a compiler or a download may take."""
 
@@ -22,11 +27,15 @@ class MissingError(Exception):
 
 @cache
 def compiled(name: str) -> Path:
-    """Compile ``NAME.c`` and return the program."""
-    CACHE.mkdir(exist_ok=True)
-    program, new = CACHE / name, CACHE / f"{name}-{os.getpid()}"
-    _run("cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", new, SOURCES / f"{name}.c")
-    return new.replace(program)  # it may be running
+    """Return the program of ``NAME.c`` as it is now, compiled when that is new."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    source = SOURCES / f"{name}.c"
+    program = CACHE / f"{name}-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}"
+    if not program.exists():
+        new = program.with_suffix(f".{os.getpid()}")
+        _run("cc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", new, source)
+        new.replace(program)  # whole, whoever else compiles it just now
+    return program
 
 
 @cache
