@@ -69,13 +69,16 @@ class SendTests(SendingTestCase):
 class SocketTransport(StringTransport):
     """A transport with a socket; `asked` counts how often it was asked to call back."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, end: socket.socket) -> None:
         super().__init__()
         self.asked = 0
-        self._descriptor = descriptor
+        self._end = end
+
+    def getHandle(self) -> socket.socket:
+        return self._end
 
     def fileno(self) -> int:
-        return self._descriptor
+        return self._end.fileno()
 
     def startWriting(self) -> None:
         self.asked += 1
@@ -91,7 +94,7 @@ class KernelSenderTests(SendingTestCase):
         self.addCleanup(self.peer.close)
         for end in (ours, self.peer):
             end.setblocking(False)
-        self.transport = SocketTransport(ours.fileno())
+        self.transport = SocketTransport(ours)
         self.sender = KernelSender(self.poem(), self.transport)
         self.received = b""
 
