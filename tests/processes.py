@@ -1,15 +1,21 @@
-"""Real processes of ours and of others, for integration tests: started, listened to, ended."""
+"""Real processes of ours and of others, for integration tests: started, listened to, ended.
+
+Without a program that it needs a test is skipped, or, when ``NETDEMO_REQUIRE_PROGRAMS=1`` is set,
+fails.
+"""
 
 from __future__ import annotations
 
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+from unittest import SkipTest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,11 +27,28 @@ PROGRAMS = Path(sys.executable).parent
 """Where ``twistd``, ``twist`` and ``netdemo`` are installed."""
 
 
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip a test which needs a program that is not installed, or, where all must run, fail it."""
+    if os.environ.get("NETDEMO_REQUIRE_PROGRAMS") == "1":
+        raise AssertionError(reason)
+    raise SkipTest(reason)
+
+
+def require(program: str) -> None:
+    """Skip or fail a test which needs `program`, if that is not installed."""
+    if shutil.which(program) is None:
+        skip_or_fail(f"{program} is not installed")
+
+
 class Process:
     """A running program whose output, both streams together, is read line by line."""
 
     def __init__(
-        self, *command: str | Path, cwd: Path, environment: Mapping[str, str] | None = None
+        self,
+        *command: str | Path,
+        cwd: Path,
+        environment: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         self.lines: list[str] = []
         self._new: queue.Queue[str | None] = queue.Queue()
@@ -33,7 +56,7 @@ class Process:
             command,
             cwd=cwd,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

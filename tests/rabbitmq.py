@@ -1,8 +1,6 @@
 """A real RabbitMQ node of the tests' own, on free loopback ports and in a temporary folder.
 
-The node is started when the first test asks for it and stopped when the test run ends. Without
-the Debian package ``rabbitmq-server`` the tests that need it are skipped, or, when
-``NETDEMO_REQUIRE_RABBITMQ=1`` is set, fail.
+The node is started when the first test asks for it and stopped when the test run ends.
 """
 
 from __future__ import annotations
@@ -19,10 +17,11 @@ import time
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
-from unittest import SkipTest
 
 import pytest
 from twisted.trial.unittest import TestCase
+
+from tests.processes import skip_or_fail
 
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 """Where the package keeps the plain programs; those on the PATH change user and folder first."""
@@ -167,9 +166,6 @@ class RabbitMQTestCase(TestCase):
 
     def setUp(self) -> None:
         if not (PROGRAMS / "rabbitmq-server").exists():
-            reason = f"no RabbitMQ: {PROGRAMS} is empty; install the package rabbitmq-server"
-            if os.environ.get("NETDEMO_REQUIRE_RABBITMQ") == "1":
-                self.fail(reason)
-            raise SkipTest(reason)
+            skip_or_fail(f"no RabbitMQ: {PROGRAMS} is empty; install the package rabbitmq-server")
         self.node = the_node()
         self.node.start()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import threading
 from typing import TYPE_CHECKING
-from unittest import skipUnless
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -15,6 +13,7 @@ from benchmarks.comparison import Goal, Row, at_least, is_reached
 from benchmarks.load import Reading, parse
 from benchmarks.provision import compiled
 from benchmarks.servers import free_port
+from tests.processes import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,9 +49,11 @@ class GoalTests(SynchronousTestCase):
         self.assertFalse(is_reached(goal, [row("ours", 5)]))
 
 
-@skipUnless(shutil.which("cc"), "needs a C compiler")
 class LoadTests(SynchronousTestCase):
     """The load in C, against servers that do what they should and those that don't."""
+
+    def setUp(self) -> None:
+        require("cc")
 
     def load(self, mode: str, port: int, size: int, request: str = "") -> tuple[int, float, float]:
         """Run it for a moment on two connections; return status, count and errors."""

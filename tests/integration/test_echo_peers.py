@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import threading
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.folders import temporary_folder
-from tests.processes import PATIENCE, PROGRAMS, Process
+from tests.processes import PATIENCE, PROGRAMS, Process, require
 from tests.rabbitmq import free_ports
 
 if TYPE_CHECKING:
@@ -123,8 +122,7 @@ class SocatTests(SynchronousTestCase):
     """A server of others: ``socat`` with ``cat``."""
 
     def test_every_byte_comes_back(self) -> None:
-        if shutil.which("socat") is None:
-            self.skipTest("socat is not installed")
+        require("socat")
         (port,) = free_ports(1)
         server = Process(
             *("socat", "-d", "-d", f"TCP-LISTEN:{port},bind=127.0.0.1,fork", "EXEC:cat"),

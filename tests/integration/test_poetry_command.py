@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib  # trial takes a `suppress` of the module for its own
 import os
 import re
-import shutil
 import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.certificates import write_certificate
 from tests.folders import temporary_folder
-from tests.processes import PATIENCE, PROGRAMS, Process
+from tests.processes import PATIENCE, PROGRAMS, Process, require
 from tests.rabbitmq import free_ports
 
 if TYPE_CHECKING:
@@ -31,6 +30,17 @@ LARGE = 200 * MEGABYTE
 MEMORY = 96 * MEGABYTE
 """Bytes that the command may have in memory at most, most of which are Python and its modules."""
 
+MEASURED = """
+import os
+from pathlib import Path
+from netdemo.cli.main import main
+try:
+    main()
+finally:
+    Path(os.environ["STATUS"]).write_bytes(Path("/proc/self/status").read_bytes())
+"""
+"""``netdemo``, which tells at its end how much memory it had."""
+
 
 class PoetryCommandTestCase(SynchronousTestCase):
     """A test in a folder of its own, with servers of its own."""
@@ -38,6 +48,7 @@ class PoetryCommandTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.folder = temporary_folder(self)
         self.output = self.folder / "poems"
+        self.begun = threading.Semaphore(0)
 
     def poetry_server(self, path: Path) -> str:
         """Start ``twistd poetry`` with the file at `path`; return its address."""
@@ -73,10 +84,14 @@ class PoetryCommandTestCase(SynchronousTestCase):
         return self.server(lambda connection: connection.sendall(poem))
 
     def endless(self) -> str:
-        """Return the address of a server that says something, and then nothing."""
+        """Return the address of a server that says something, and then nothing.
+
+        For each connection it releases `begun`.
+        """
 
         def wait(connection: socket.socket) -> None:
             connection.sendall(POEM)
+            self.begun.release()
             connection.recv(1)
 
         return self.server(wait)
@@ -121,13 +136,6 @@ class PoetryCommandTestCase(SynchronousTestCase):
             check=False,
         )
         return process.returncode, process.stdout, process.stderr
-
-    def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Return when `condition` is true."""
-        deadline = time.monotonic() + PATIENCE
-        while not condition():
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.01)
 
     def files(self) -> dict[str, bytes]:
         """Return what is in the output folder."""
@@ -219,28 +227,25 @@ class OutcomeTests(PoetryCommandTestCase):
 class PeerTests(PoetryCommandTestCase):
     """Servers that others wrote."""
 
-    def download(self, *command: str, port: str) -> None:
+    def download(self, port: str, *command: str) -> None:
         """Download what `command`, a server on `port`, sends from its standard input."""
-        if shutil.which(command[0]) is None:
-            self.skipTest(f"{command[0]} is not installed")
+        require(command[0])
         (self.folder / "poem").write_bytes(os.urandom(3 * MEGABYTE))
         with (self.folder / "poem").open("rb") as poem:
-            process = subprocess.Popen(command, stdin=poem, stderr=subprocess.DEVNULL)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        listening = f"{int(port):04X} 00000000:0000 0A"
-        self.wait_for(lambda: listening in Path("/proc/net/tcp").read_text())
+            process = Process(*command, cwd=self.folder, stdin=poem.fileno())
+        self.addCleanup(process.remove)
+        process.wait_for("istening on")
         status, output, errors = self.poetry(port)
         self.assertEqual((status, errors), (0, b""))
         self.assertTrue(output == (self.folder / "poem").read_bytes())
 
     def test_netcat(self) -> None:
         port = self.down()
-        self.download("nc", "-N", "-l", "127.0.0.1", port, port=port)
+        self.download(port, "nc", "-v", "-N", "-l", "127.0.0.1", port)
 
     def test_socat(self) -> None:
         port = self.down()
-        self.download("socat", "-u", "-", f"TCP-LISTEN:{port},bind=127.0.0.1", port=port)
+        self.download(port, "socat", "-d", "-d", "-u", "-", f"TCP-LISTEN:{port},bind=127.0.0.1")
 
 
 class LargeTests(PoetryCommandTestCase):
@@ -258,16 +263,19 @@ class LargeTests(PoetryCommandTestCase):
 
     def peak(self, *arguments: str, stdout: int) -> int:
         """Run the command; return the most memory that it had, in bytes."""
-        process = self.start(self.address, *arguments, stdout=stdout)
-        peak = 0
-        # Not as `os.wait4` tells it: that counts what this process had when it forked.
-        while process.poll() is None:
-            found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
-            peak = int(found[1]) * 1024 if found else peak
-            time.sleep(0.01)
-        self.assertEqual(process.returncode, 0)
-        self.assertGreater(peak, 0)
-        return peak
+        status = self.folder / "status"
+        subprocess.run(
+            [sys.executable, "-c", MEASURED, "poetry", self.address, *arguments],
+            cwd=self.folder,
+            env={**os.environ, "STATUS": str(status)},
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            timeout=PATIENCE,
+            check=True,
+        )
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        assert found is not None
+        return int(found[1]) * 1024
 
     def test_file_is_byte_identical(self) -> None:
         self.assertLess(self.peak("--output=poems", stdout=subprocess.DEVNULL), MEMORY)
@@ -280,17 +288,18 @@ class LargeTests(PoetryCommandTestCase):
         subprocess.run(["cmp", self.poem, self.folder / "printed"], check=True)
 
     def test_reader_who_takes_his_time_costs_no_other_server_its_timeout(self) -> None:
-        ended = threading.Event()
+        printing, ended = threading.Event(), threading.Event()
 
         def later(connection: socket.socket) -> None:
-            time.sleep(1)
-            connection.sendall(POEM)
-            ended.set()
+            if printing.wait(PATIENCE):
+                connection.sendall(POEM)
+                ended.set()
 
         process = self.start(self.address, self.server(later), "--timeout=20")
-        self.assertTrue(ended.wait(PATIENCE))  # though nobody has read the first poem yet
         assert process.stdout is not None
-        total = 0
+        total = len(process.stdout.read(1))
+        printing.set()
+        self.assertTrue(ended.wait(PATIENCE))  # though nobody reads on
         while part := process.stdout.read(MEGABYTE):
             total += len(part)
         self.assertEqual(total, LARGE + len(POEM))
@@ -352,7 +361,9 @@ class InterruptedTests(PoetryCommandTestCase):
     def test_one_line_is_told_and_no_file_left(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             process = self.start(self.endless(), self.endless(), "--output=poems")
-            self.wait_for(lambda: self.output.exists() and len(os.listdir(self.output)) == 2)
+            for _ in range(2):
+                self.assertTrue(self.begun.acquire(timeout=PATIENCE))
+            self.assertEqual(len(os.listdir(self.output)), 2)
             process.send_signal(number)
             self.assertEqual(self.ended(process), (1, b"", b"netdemo poetry: interrupted\n"))
             self.assertEqual(os.listdir(self.output), [])
