@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import UNIXServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 
 from netdemo.errors import StartupError
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         IReactorTime,
     )
     from twisted.python.failure import Failure
+
+    from netdemo.transport import IStreamTransport
 
 GRACE: Final = 5.0
 """Seconds that connections have to end when their service stops."""
@@ -127,8 +129,17 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
+class Refused(Protocol):
+    """Aborts a connection over the limit, which TLS would not close before it has shaken hands."""
+
+    transport: IStreamTransport
+
+    def connectionMade(self) -> None:
+        self.transport.abortConnection()
+
+
 class LimitedFactory(Factory):
-    """A server factory with at most `max_connections` open; those over it are closed at once.
+    """A server factory with at most `max_connections` open; those over it are aborted at once.
 
     A refusal is logged and counted in `refused`. ``None`` is no limit. Protocols that it builds
     tell it of their end with `connection_ended`.
@@ -145,7 +156,7 @@ class LimitedFactory(Factory):
 
     def buildProtocol(  # type: ignore[override]  # any IProtocol will do
         self, addr: IAddress | None
-    ) -> IProtocol | None:
+    ) -> IProtocol:
         if self.max_connections is not None and len(self.connections) >= self.max_connections:
             self.refused += 1
             self._log.warn(
@@ -153,7 +164,7 @@ class LimitedFactory(Factory):
                 peer=addr,
                 limit=self.max_connections,
             )
-            return None
+            return Refused()  # the factories of TLS and haproxy can't do with None
         protocol = self.new_protocol()
         protocol.factory = self  # type: ignore[attr-defined]
         self.connections.add(protocol)
@@ -175,9 +186,10 @@ class LimitedFactory(Factory):
 
     async def end_connections(self, grace: float, clock: IReactorTime) -> None:
         """Give connections `grace` seconds to end and abort what is left; return with the last."""
+        ending = set(self.connections)
         with suppress(DeferredTimeout):
             await self.when_empty().addTimeout(grace, clock)
-        for protocol in list(self.connections):
+        for protocol in ending & self.connections:  # none that came when it was started again
             protocol.transport.abortConnection()
         await self.when_empty()
 
@@ -195,13 +207,13 @@ class GracefulService(MultiService):
         super().__init__()
         self.factory = factory
         self._reactor = reactor
-        self._grace = grace
+        self.grace = grace
         for endpoint in endpoints:
             service = ListeningService(endpoint, factory, reactor)
             service.setName(endpoint)
             service.setServiceParent(self)
 
     def stopService(self) -> Deferred[None]:
-        ending = self.factory.end_connections(self._grace, self._reactor)
+        ending = self.factory.end_connections(self.grace, self._reactor)
         stopping = [super().stopService(), Deferred.fromCoroutine(ending)]
         return gatherResults(stopping).addCallback(lambda _: None)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TCP = "tcp:0:interface=127.0.0.1"
 UNIX = "unix:{folder}/socket"
+HAPROXY = f"haproxy:{TCP}"
 TLS = "ssl:0:interface=127.0.0.1:privateKey={folder}/tls.pem:certKey={folder}/tls.pem"
 
 
@@ -46,6 +47,7 @@ class SocketTestCase(TestCase):
         if self.server == UNIX:
             where = f"unix:{os.fsdecode(address.name)}"
         else:
-            where = f"{self.server.partition(':')[0]}:127.0.0.1:{address.port}"
+            kind = self.server.removeprefix("haproxy:").partition(":")[0]
+            where = f"{kind}:127.0.0.1:{address.port}"
         endpoint: IStreamClientEndpoint = clientFromString(self.reactor, where)
         return endpoint

@@ -7,7 +7,7 @@ from typing import cast
 from twisted.application.service import IService
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransportWithDisconnection
 from twisted.python.failure import Failure
@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from netdemo.echo import EchoFactory, EchoProtocol, echo_service
+from netdemo.listening import Refused
 
 PEER = IPv4Address("TCP", "127.0.0.1", 50000)
 
@@ -51,8 +52,19 @@ class EchoTests(EchoTestCase):
             self.protocol.dataReceived(data)
         self.assertEqual(b"onetwothree", self.transport.value())
 
-    def test_transport_is_its_own_producer(self) -> None:
-        self.assertIs(self.transport, self.transport.producer)
+    def test_it_is_the_producer_of_its_own_transport(self) -> None:
+        self.assertTrue(verifyObject(IPushProducer, self.protocol))
+        self.assertIs(self.protocol, self.transport.producer)
+
+    def test_nothing_is_read_while_it_is_paused(self) -> None:
+        self.protocol.pauseProducing()
+        self.assertEqual("paused", self.transport.producerState)
+        self.protocol.resumeProducing()
+        self.assertEqual("producing", self.transport.producerState)
+
+    def test_it_is_closed_when_it_is_to_produce_no_more(self) -> None:
+        self.protocol.stopProducing()
+        self.assertFalse(self.transport.connected)
 
     def test_producer_is_told_when_to_pause(self) -> None:
         self.assertTrue(self.transport.streaming)
@@ -105,6 +117,18 @@ class IdleTimeoutTests(EchoTestCase):
         self.clock.advance(9)
         self.assertTrue(self.transport.connected)
 
+    def test_peer_that_takes_what_waits_resets_the_timeout(self) -> None:
+        self.protocol.pauseProducing()
+        self.clock.advance(9)
+        self.protocol.resumeProducing()
+        self.clock.advance(9)
+        self.assertTrue(self.transport.connected)
+
+    def test_peer_that_takes_nothing_of_what_waits_is_aborted(self) -> None:
+        self.protocol.pauseProducing()
+        self.clock.advance(10)
+        self.assertTrue(self.transport.disconnected)
+
     def test_peer_that_falls_silent_after_data_is_aborted(self) -> None:
         self.clock.advance(9)
         self.protocol.dataReceived(b"x")
@@ -136,7 +160,7 @@ class EchoServiceTests(SynchronousTestCase):
         echo_service(["tcp:1", "tcp:2"], memory, max_connections=1).startService()
         first, second = (server[1] for server in memory.tcpServers)
         first.buildProtocol(PEER)
-        self.assertIsNone(second.buildProtocol(PEER))
+        self.assertIsInstance(second.buildProtocol(PEER), Refused)
 
     def test_time_is_that_of_the_reactor(self) -> None:
         memory = MemoryReactorClock()

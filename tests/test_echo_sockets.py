@@ -11,7 +11,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol, connectionDone
 
 from netdemo.echo.server import EchoFactory, EchoProtocol
-from tests.sockets import TLS, UNIX, SocketTestCase
+from tests.sockets import HAPROXY, TLS, UNIX, SocketTestCase
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -104,6 +104,18 @@ class Client(Protocol):
             self.received.errback(reason)
 
 
+class Peer(Protocol):
+    """Says nothing; `ended` fires when its connection has ended."""
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.ended: Deferred[None] = Deferred()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        self.ended.callback(None)
+
+
 class HalfClosingClient(Client):
     """Half-closes when it has sent everything, and waits for the server to close."""
 
@@ -173,3 +185,29 @@ class HalfCloseTests(EchoTestCase):
         client = HalfClosingClient(data)
         await connectProtocol(self.endpoint, client)
         self.assertTrue(await client.received == data)
+
+
+class LimitTests(EchoTestCase):
+    """A connection over the limit, on TCP."""
+
+    async def test_it_is_ended_at_once(self) -> None:
+        self.factory.max_connections = 1
+        held, refused = Peer(), Peer()
+        await connectProtocol(self.endpoint, held)
+        await connectProtocol(self.endpoint, refused)
+        await refused.ended
+        self.assertEqual((1, 1), (self.factory.refused, len(self.factory.connections)))
+        held.transport.abortConnection()
+        await held.ended
+
+
+class TLSLimitTests(LimitTests):
+    """The same over TLS."""
+
+    server = TLS
+
+
+class HAProxyLimitTests(LimitTests):
+    """The same behind haproxy."""
+
+    server = HAPROXY

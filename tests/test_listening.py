@@ -16,7 +16,13 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from netdemo.errors import StartupError
-from netdemo.listening import GracefulService, LimitedFactory, ListeningService, check_endpoint
+from netdemo.listening import (
+    GracefulService,
+    LimitedFactory,
+    ListeningService,
+    Refused,
+    check_endpoint,
+)
 from tests.wire import Wire
 
 if TYPE_CHECKING:
@@ -284,8 +290,12 @@ class LimitedFactoryTests(SynchronousTestCase):
         self.factory = ConversationFactory(max_connections=2)
 
     def connect(self) -> Any:
-        """Return the protocol of one more connection, ``None`` when it is refused."""
+        """Return the protocol of one more connection."""
         return self.factory.buildProtocol(PEER)
+
+    def taken(self) -> bool:
+        """Tell whether one more connection is not refused."""
+        return not isinstance(self.connect(), Refused)
 
     def test_connections_up_to_the_limit_are_taken(self) -> None:
         protocols = [self.connect(), self.connect()]
@@ -295,7 +305,13 @@ class LimitedFactoryTests(SynchronousTestCase):
         self.assertIs(self.factory, self.connect().factory)
 
     def test_connection_over_the_limit_is_refused(self) -> None:
-        self.assertEqual([True, True, False], [self.connect() is not None for _ in range(3)])
+        self.assertEqual([True, True, False], [self.taken() for _ in range(3)])
+
+    def test_refused_connection_is_aborted(self) -> None:
+        protocol = [self.connect() for _ in range(3)][-1]
+        transport = Wire(protocol)
+        protocol.makeConnection(transport)
+        self.assertFalse(transport.connected)
 
     def test_refusals_are_counted(self) -> None:
         for _ in range(4):
@@ -314,16 +330,16 @@ class LimitedFactoryTests(SynchronousTestCase):
     def test_connection_that_ends_makes_room(self) -> None:
         self.connect()
         self.connect().connectionLost()
-        self.assertIsNotNone(self.connect())
+        self.assertTrue(self.taken())
 
     def test_refused_connection_takes_no_room(self) -> None:
         protocols = [self.connect() for _ in range(3)]
         protocols[0].connectionLost()
-        self.assertEqual([True, False], [self.connect() is not None for _ in range(2)])
+        self.assertEqual([True, False], [self.taken() for _ in range(2)])
 
     def test_no_limit_refuses_nobody(self) -> None:
         self.factory = ConversationFactory()
-        self.assertNotIn(None, [self.connect() for _ in range(1000)])
+        self.assertNotIn(False, [self.taken() for _ in range(1000)])
 
 
 class GracefulServiceTests(SynchronousTestCase):
@@ -392,6 +408,16 @@ class GracefulServiceTests(SynchronousTestCase):
         self.assertNoResult(stopping)
         transport.end()
         self.successResultOf(stopping)
+
+    def test_connection_that_comes_when_it_was_started_again_is_none_of_those_that_end(
+        self,
+    ) -> None:
+        old = self.connect()
+        self.service.stopService()
+        self.service.startService()
+        new = self.connect()
+        self.reactor.advance(5)
+        self.assertEqual((False, True), (old.connected, new.connected))
 
     def test_it_can_be_started_again(self) -> None:
         self.successResultOf(self.service.stopService())

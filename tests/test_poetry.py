@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
+from netdemo.listening import Refused
 from netdemo.poetry.lingering import LINGER
 from netdemo.poetry.server import PoetryFactory, PoetryProtocol, poetry_service
 from tests.folders import temporary_folder
@@ -63,7 +64,9 @@ class PoetryTestCase(SynchronousTestCase):
 class PoetryTests(PoetryTestCase):
     """What those who connect are sent."""
 
-    def test_it_can_be_half_closed(self) -> None:
+    def test_it_can_be_half_closed_while_something_waits_to_be_sent(self) -> None:
+        self.assertTrue(verifyObject(IHalfCloseableProtocol, self.connect()[0]))
+        self.path.write_bytes(LARGE)
         self.assertTrue(verifyObject(IHalfCloseableProtocol, self.connect()[0]))
 
     def test_file_is_sent_and_the_connection_closed(self) -> None:
@@ -170,11 +173,12 @@ class PoetryTests(PoetryTestCase):
         self.assertTrue(transport.disconnecting)
         self.assertFalse(transport.write_ended)
 
-    def test_tcp_under_tls_is_closed_when_the_peer_never_ends_tls(self) -> None:
+    def test_tcp_under_all_else_is_closed_when_the_peer_never_ends_tls(self) -> None:
         self.path.write_bytes(LARGE)
         protocol, transport = self.connect()
         directlyProvides(transport, ISSLTransport)
-        transport.transport = tcp = Wire(protocol)
+        transport.transport = between = Wire(protocol)
+        between.transport = tcp = Wire(protocol)  # type: ignore[attr-defined]
         self.download(transport)
         self.clock.advance(LINGER)
         self.assertFalse(tcp.disconnecting)
@@ -299,4 +303,4 @@ class PoetryServiceTests(PoetryTestCase):
         poetry_service(self.path, ["tcp:1", "tcp:2"], memory, max_connections=1).startService()
         first, second = (server[1] for server in memory.tcpServers)
         first.buildProtocol(PEER)
-        self.assertIsNone(second.buildProtocol(PEER))
+        self.assertIsInstance(second.buildProtocol(PEER), Refused)

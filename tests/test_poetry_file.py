@@ -48,6 +48,7 @@ class PoemFileTests(SynchronousTestCase):
     def test_refused_file_is_closed(self) -> None:
         before = os.listdir("/proc/self/fd")
         self.assertRaises(OSError, PoemFile, self.path.parent)
+        self.assertRaises(OSError, PoemFile, Path("/proc/self/cmdline"))
         self.assertEqual(len(before), len(os.listdir("/proc/self/fd")))
 
     @given(counts=st.lists(st.integers(1, 30), min_size=30, max_size=30))
@@ -70,14 +71,13 @@ class PoemFileTests(SynchronousTestCase):
         error = self.assertRaises(OSError, poem.read, 10)
         self.assertEqual("it became shorter than its 21 bytes at 10", error.strerror)
 
-    def test_all_is_read_also_where_the_size_is_not_known(self) -> None:
-        self.path = Path("/proc/self/cmdline")
-        poem = self.poem()
-        self.assertEqual(0, poem.size)
-        self.assertEqual(self.path.read_bytes(), poem.read_all(65536))
+    def test_file_that_does_not_know_its_size_is_refused(self) -> None:
+        error = self.assertRaises(OSError, PoemFile, Path("/proc/self/cmdline"))
+        self.assertEqual("expected a file that knows its size", error.strerror)
 
-    def test_no_more_than_the_limit_is_read(self) -> None:
-        self.assertEqual(POEM[:5], self.poem().read_all(5))
+    def test_empty_file_is_an_empty_poem(self) -> None:
+        self.path.write_bytes(b"")
+        self.assertEqual((0, b""), (self.poem().size, self.poem().read(1)))
 
     def test_kernel_copies_it_to_a_socket(self) -> None:
         ours, theirs = socket.socketpair()

@@ -13,7 +13,6 @@ from twisted.internet.task import Cooperator
 from twisted.logger import capturedLogs
 
 from netdemo.poetry.server import PoetryFactory, poetry_service
-from netdemo.transport import has_socket
 from tests.sockets import TLS, UNIX, SocketTestCase
 
 if TYPE_CHECKING:
@@ -74,10 +73,17 @@ class PoetryTestCase(SocketTestCase):
         await connectProtocol(self.endpoint, download)
         return download
 
-    def sent_by_kernel(self) -> bool:
-        """Tell whether the kernel copies the poem of the one who is connected."""
-        (protocol,) = self.factory.connections
-        return has_socket(protocol.transport)
+    def kernel_copies(self) -> list[int]:
+        """Return a list which gets the number of bytes of each copy that the kernel makes."""
+        copies: list[int] = []
+        sendfile = os.sendfile
+
+        def watched(*arguments: int) -> int:
+            copies.append(sendfile(*arguments))
+            return copies[-1]
+
+        self.patch(os, "sendfile", watched)
+        return copies
 
 
 class TCPTests(PoetryTestCase):
@@ -97,10 +103,10 @@ class TCPTests(PoetryTestCase):
         self.assertEqual(await download.received, b"so much depends upon\n")
 
     async def test_kernel_copies_it(self) -> None:
+        copies = self.kernel_copies()
         download = await self.download()
-        await download.first
-        self.assertTrue(self.sent_by_kernel())
         await download.received
+        self.assertEqual(sum(copies), len(LARGE))
 
     async def test_many_at_once_are_byte_identical(self) -> None:
         downloads = [await self.download(talkative=bool(each % 2)) for each in range(8)]
@@ -114,10 +120,10 @@ class UnixTests(PoetryTestCase):
     server = UNIX
 
     async def test_kernel_copies_it_byte_identical(self) -> None:
+        copies = self.kernel_copies()
         download = await self.download()
-        await download.first
-        self.assertTrue(self.sent_by_kernel())
         self.assertTrue(await download.received == LARGE)
+        self.assertEqual(sum(copies), len(LARGE))
 
 
 class TLSTests(PoetryTestCase):
@@ -126,10 +132,21 @@ class TLSTests(PoetryTestCase):
     server = TLS
 
     async def test_it_is_sent_in_pieces_byte_identical(self) -> None:
+        copies = self.kernel_copies()
         download = await self.download(talkative=True)
-        await download.first
-        self.assertFalse(self.sent_by_kernel())
         self.assertTrue(await download.received == LARGE)
+        self.assertEqual(copies, [])
+
+    async def test_empty_poem_ends_cleanly_too(self) -> None:
+        self.path.write_bytes(b"")
+        download = await self.download(talkative=True)
+        self.assertEqual(await download.received, b"")
+
+    async def test_poem_at_a_rate_is_byte_identical(self) -> None:
+        self.path.write_bytes(LARGE[:1000])
+        self.factory.rate = 5000
+        download = await self.download(talkative=True)
+        self.assertEqual(await download.received, LARGE[:1000])
 
     async def test_poem_that_becomes_shorter_ends_with_a_reset(self) -> None:
         os.truncate(self.path, 64 * MIB)
@@ -187,8 +204,10 @@ class FaultTests(PoetryTestCase):
         descriptors = len(os.listdir("/proc/self/fd"))
         aborting = Cooperator(scheduler=lambda call: self.reactor.callLater(0, call))
         work = self.aborted_downloads(10_000)
-        await gatherResults([aborting.coiterate(work) for _ in range(20)])
-        await self.factory.when_empty()
+        with capturedLogs() as logged:
+            await gatherResults([aborting.coiterate(work) for _ in range(20)])
+            await self.factory.when_empty()
+        self.assertEqual([], [event for event in logged if "reason" in event])
         self.assertEqual(descriptors, len(os.listdir("/proc/self/fd")))
 
     def aborted_downloads(self, count: int) -> Iterator[Deferred[None]]:

@@ -128,6 +128,11 @@ class EchoTests(CommandTestCase):
         verifyObject(IService, service)
         self.assertEqual(["tcp:7", "tcp:8"], [each.name for each in service])
 
+    def test_service_is_made_with_its_limits(self) -> None:
+        service = self.service("--idle-timeout=2", "--max-connections=3", "--grace=4")
+        factory = service.factory
+        self.assertEqual((2, 3, 4), (factory.idle_timeout, factory.max_connections, service.grace))
+
     def test_service_is_made_with_a_child_for_datagrams(self) -> None:
         _, datagrams = self.service("--listen=tcp:7", "--udp=8")
         self.assertEqual(("127.0.0.1", 8), (datagrams.host, datagrams.port))
@@ -189,9 +194,13 @@ class PoetryTests(CommandTestCase):
         self.assertIn("poetry: bad --rate '0': ", self.refusal("--file=x", "--rate=0"))
 
     def test_service_is_made_with_its_limits(self) -> None:
-        options = ("--rate=10", "--max-connections=3")
-        factory = self.service(f"--file={self.poem}", *options).factory
-        self.assertEqual((self.poem, 10, 3), (factory.path, factory.rate, factory.max_connections))
+        options = ("--rate=10", "--max-connections=3", "--grace=4")
+        service = self.service(f"--file={self.poem}", *options)
+        factory = service.factory
+        self.assertEqual(
+            (self.poem, 10, 3, 4),
+            (factory.path, factory.rate, factory.max_connections, service.grace),
+        )
 
     def test_service_is_made_with_a_child_for_each_endpoint(self) -> None:
         service = self.service(f"--file={self.poem}", "--listen=tcp:7")

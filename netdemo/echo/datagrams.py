@@ -27,8 +27,8 @@ class DatagramEchoProtocol(DatagramProtocol):
     """Sends each datagram back to where it came from.
 
     Those from port 7 and from the port that this one listens on are `ignored` (counted): they
-    come from an echo server, or in its name, and the two would answer each other for ever. Those
-    that the kernel does not take back at once are `dropped` (counted), as UDP allows.
+    come from an echo server there, or in its name, and the two would answer each other for ever.
+    Those that the kernel does not take back at once are `dropped` (counted), as UDP allows.
     """
 
     noisy = False
@@ -59,6 +59,7 @@ class DatagramEchoService(Service):
     def __init__(self, host: str, port: int, reactor: Any) -> None:
         self.host = host
         self.port = port
+        self.protocol = DatagramEchoProtocol()
         self._reactor = reactor
         self._listening: IListeningPort | None = None
 
@@ -80,7 +81,7 @@ class DatagramEchoService(Service):
     def _listen(self) -> None:
         try:
             self._listening = self._reactor.listenUDP(
-                self.port, DatagramEchoProtocol(), interface=self.host, maxPacketSize=MAX_DATAGRAM
+                self.port, self.protocol, interface=self.host, maxPacketSize=MAX_DATAGRAM
             )
         except CannotListenError as error:
             raise StartupError(

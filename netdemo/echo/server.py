@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import TimeoutMixin
 from zope.interface import implementer
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from netdemo.transport import IStreamTransport
 
 
-@implementer(IHalfCloseableProtocol)
+@implementer(IHalfCloseableProtocol, IPushProducer)
 class EchoProtocol(Protocol, TimeoutMixin):
     """Sends back what it receives, and no faster than the peer takes it.
 
-    The transport is its own producer: while more than its buffer (64 KiB) waits to be sent,
-    nothing more is read from a peer that does not read.
+    It is the producer of its own transport: while more than that buffers (64 KiB) waits to be
+    sent, nothing more is read from a peer that does not read.
     """
 
     factory: EchoFactory
@@ -35,7 +35,7 @@ class EchoProtocol(Protocol, TimeoutMixin):
 
     def connectionMade(self) -> None:
         self.callLater = self.factory.clock.callLater  # type: ignore[assignment,method-assign]
-        self.transport.registerProducer(self.transport, True)
+        self.transport.registerProducer(self, True)
         self.setTimeout(self.factory.idle_timeout)
 
     def dataReceived(self, data: bytes) -> None:
@@ -51,8 +51,19 @@ class EchoProtocol(Protocol, TimeoutMixin):
     def writeConnectionLost(self) -> None:
         self.transport.loseConnection()
 
+    def pauseProducing(self) -> None:
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read on: the peer has taken what waited for it, so it is not idle."""
+        self.resetTimeout()
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self.transport.loseConnection()
+
     def timeoutConnection(self) -> None:
-        """Drop a peer that sent nothing for `idle_timeout` seconds, or does not read its echo."""
+        """Drop a peer that for `idle_timeout` seconds sent nothing, or took nothing that waits."""
         self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002

@@ -18,7 +18,8 @@ class PoemFile:
     not wait, as it would for a pipe in the file's place. Reading blocks while the kernel fetches
     what it has not in memory.
 
-    :raises OSError: with a `strerror` for people, when it can't be opened or is no regular file.
+    :raises OSError: with a `strerror` for people, when it can't be opened, or is no regular file
+        of a known size.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,6 +29,9 @@ class PoemFile:
             self.close()
             raise OSError(errno.EINVAL, "expected a regular file", str(path))
         self.size = self.left = found.st_size
+        if not self.size and os.read(self._descriptor, 1):  # those in /proc are like that
+            self.close()
+            raise OSError(errno.EINVAL, "expected a file that knows its size", str(path))
 
     def read(self, count: int) -> bytes:
         """Return the next bytes, at most `count` of them; none at the end.
@@ -36,20 +40,6 @@ class PoemFile:
         """
         data = os.read(self._descriptor, min(count, self.left))
         self._passed(len(data))
-        return data
-
-    def read_all(self, limit: int) -> bytes:
-        """Return all that is left, at most `limit` bytes, also where the size is not known.
-
-        Files in ``/proc``, for example, have a size of 0.
-
-        :raises OSError: when it can't be read.
-        """
-        data = piece = os.read(self._descriptor, limit)
-        while piece and len(data) < limit and len(data) != self.size:
-            piece = os.read(self._descriptor, limit - len(data))
-            data += piece
-        self.left = 0
         return data
 
     def send_to(self, socket: int, count: int) -> None:

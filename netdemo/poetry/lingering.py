@@ -1,4 +1,4 @@
-"""Peers that have the whole poem, and are given time to close first."""
+"""Peers that are given time: to shake hands, and to close first when they have the poem."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 LINGER: Final = 5.0
-"""Seconds of silence that a peer has at least to close; twice as many at most."""
+"""Seconds of silence that a peer has at least; it has twice as many at most."""
 
 
 class Lingering:
-    """Connections that have sent everything, each told with `timeoutConnection` when it is time.
+    """Connections that wait for their peers, each told with `timeoutConnection` when it is time.
 
-    One timer is for all of them, since nearly all peers close at once: what has been here for a
-    whole turn of it when the next one ends is timed out.
+    One timer is for all of them, since nearly all peers are quick: what has been here for a whole
+    turn of it is timed out.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
@@ -32,7 +32,7 @@ class Lingering:
             self._turn = self._clock.callLater(LINGER, self._end_turn)
 
     def discard(self, protocol: Any) -> None:
-        """Forget `protocol`, if it is here: it has closed."""
+        """Forget `protocol`, if it is here: its peer was in time."""
         self._old.discard(protocol)
         self._new.discard(protocol)
         if self._turn is not None and not (self._old or self._new):

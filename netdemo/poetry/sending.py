@@ -30,8 +30,8 @@ CHUNK: Final = 4 * 1024 * 1024
 PIECE: Final = 64 * 1024
 """Bytes that are read at once, where the kernel can't copy by itself."""
 
-TICK: Final = 0.1
-"""Seconds between two pieces of a slow poem, where the rate allows pieces of a byte or more."""
+PIECES: Final = 10
+"""Pieces of a slow poem in a second, where they have at least a byte and at most `PIECE`."""
 
 
 def send(
@@ -113,14 +113,18 @@ class PieceSender(FileSender):
 
 @implementer(IPushProducer)
 class SlowSender:
-    """Sends a piece at a time, `rate` bytes a second; it does not catch up after a pause."""
+    """Sends a piece at a time, at most `rate` bytes a second.
+
+    It does not catch up after a pause, or when the reactor is late: at some 10 MB/s and more it
+    falls behind its rate.
+    """
 
     def __init__(
         self, poem: PoemFile, transport: IStreamTransport, clock: IReactorTime, rate: int
     ) -> None:
         self._poem = poem
         self._transport = transport
-        self._piece = min(max(int(rate * TICK), 1), PIECE)
+        self._piece = min(max(rate // PIECES, 1), PIECE)
         self._interval = self._piece / rate
         self._ticking = LoopingCall(self._send_piece)
         self._ticking.clock = clock

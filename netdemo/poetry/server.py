@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
-from zope.interface import alsoProvides
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import alsoProvides, implementer
 
 from netdemo.listening import GRACE, GracefulService, LimitedFactory
 from netdemo.poetry.file import PoemFile
@@ -30,6 +31,7 @@ SMALL: Final = 64 * 1024
 """Largest file in bytes that is handed over in one write: what a transport buffers anyway."""
 
 
+@implementer(IHandshakeListener)
 class PoetryProtocol(Protocol):
     """Sends the factory's file as fast as the peer takes it, then closes.
 
@@ -45,10 +47,21 @@ class PoetryProtocol(Protocol):
     _peer_ended = False
 
     def connectionMade(self) -> None:
+        if isinstance(self.transport, TLSMemoryBIOProtocol):
+            self.factory.lingering.add(self)
+        else:
+            self._send()
+
+    def handshakeCompleted(self) -> None:
+        """Begin: TLS that is closed before, after an empty poem, is aborted."""
+        self.factory.lingering.discard(self)
+        self._send()
+
+    def _send(self) -> None:
         try:
             self._poem = PoemFile(self.factory.path)
             if self._poem.size <= SMALL and self.factory.rate is None:
-                self._send_at_once(self._poem.read_all(SMALL))
+                self._send_at_once(self._poem.read(SMALL))
                 return
         except OSError as error:
             self._log.error(
@@ -89,18 +102,17 @@ class PoetryProtocol(Protocol):
     def _broken_off(self, reason: Failure) -> None:
         if reason.check(ConnectionLost):
             return
-        error = reason.value
-        if not isinstance(error, OSError):
-            reason.raiseException()
-        if not isinstance(error, ConnectionError):
-            self._log.error(
-                "stopped sending {path} to {peer}: {reason}",
-                path=self.factory.path,
-                peer=self.transport.getPeer(),
-                reason=error.strerror,
-            )
         # The peer has not the whole, and it must not look so: hence no orderly close.
         self.transport.abortConnection()
+        if reason.check(ConnectionError):  # of a peer that has left, as the kernel tells it
+            return
+        reason.trap(OSError)
+        self._log.error(
+            "stopped sending {path} to {peer}: {reason}",
+            path=self.factory.path,
+            peer=self.transport.getPeer(),
+            reason=getattr(reason.value, "strerror", None),
+        )
 
     # `IHalfCloseableProtocol`, which is provided while something may still wait to be sent. When
     # nothing does, a peer that ends its side has closed.
@@ -120,7 +132,10 @@ class PoetryProtocol(Protocol):
         What it has not read yet is still sent. Under TLS it is TCP that is closed, since TLS
         waits for the peer.
         """
-        getattr(self.transport, "transport", self.transport).loseConnection()
+        transport: Any = self.transport
+        while hasattr(transport, "transport"):
+            transport = transport.transport
+        transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         self._close_poem()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 from pathlib import Path
@@ -46,9 +47,9 @@ class ExampleTests(ServiceTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.echo, self.poetry = free_ports(2)
+        ports = {"1234": str(self.echo), "9000": str(self.poetry)}
         text = (EXAMPLES / "netdemo.tac").read_text()
-        for port, other in ((1234, self.echo), (9000, self.poetry)):
-            text = text.replace(str(port), str(other))
+        text = re.sub("|".join(ports), lambda port: ports[port[0]], text)
         self.tac = self.folder / "netdemo.tac"
         self.tac.write_text(text)
         self.process = self.twistd("-y", str(self.tac))
