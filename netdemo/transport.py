@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
+import termios
 from contextlib import suppress
-from typing import Final, TypeGuard
+from typing import Any, Final, TypeGuard
 
 from twisted.internet.interfaces import IConsumer, IPushProducer, ISSLTransport, ITCPTransport
 from twisted.internet.tcp import Connection
@@ -28,6 +31,23 @@ def end_writing(transport: IStreamTransport) -> None:
         transport.loseConnection()
     else:
         transport.loseWriteConnection()
+
+
+def lowest(transport: Any) -> Any:
+    """Return the transport under all others, such as that of TCP under TLS and haproxy."""
+    while hasattr(transport, "transport"):
+        transport = transport.transport
+    return transport
+
+
+def unacknowledged(transport: object) -> int:
+    """Return how many bytes the kernel keeps that the peer has not taken; 0 without a socket."""
+    under = lowest(transport)
+    if not isinstance(under, Connection):
+        return 0
+    answer = fcntl.ioctl(under.socket, termios.TIOCOUTQ, struct.pack("i", 0))
+    waiting: int = struct.unpack("i", answer)[0]
+    return waiting
 
 
 def has_socket(transport: object) -> TypeGuard[Connection]:

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from netdemo.echo import EchoFactory, EchoProtocol, echo_service
+from netdemo.echo import EchoFactory, EchoProtocol, echo_service, server
 from netdemo.listening import Refused
 
 PEER = IPv4Address("TCP", "127.0.0.1", 50000)
@@ -125,7 +125,17 @@ class IdleTimeoutTests(EchoTestCase):
         self.assertTrue(self.transport.connected)
 
     def test_peer_that_takes_nothing_of_what_waits_is_aborted(self) -> None:
-        self.protocol.pauseProducing()
+        self.patch(server, "unacknowledged", lambda _: 5000)
+        self.clock.pump([10, 9.9])
+        self.assertTrue(self.transport.connected)
+        self.clock.advance(0.1)
+        self.assertTrue(self.transport.disconnected)
+
+    def test_peer_that_slowly_takes_what_waits_is_left_alone(self) -> None:
+        waiting = iter([5000, 4000, 3000, 0])
+        self.patch(server, "unacknowledged", lambda _: next(waiting))
+        self.clock.pump([10, 10, 10])
+        self.assertTrue(self.transport.connected)
         self.clock.advance(10)
         self.assertTrue(self.transport.disconnected)
 

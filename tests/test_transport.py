@@ -12,7 +12,7 @@ from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from netdemo.transport import has_socket, write_and_end
+from netdemo.transport import has_socket, lowest, unacknowledged, write_and_end
 
 LARGE = os.urandom(1024 * 1024)
 
@@ -52,6 +52,27 @@ class HasSocketTests(SocketTestCase):
 
     def test_transport_in_memory_has_none(self) -> None:
         self.assertFalse(has_socket(StringTransport()))
+
+
+class UnacknowledgedTests(SocketTestCase):
+    """What the kernel keeps for a peer."""
+
+    def test_it_is_what_the_peer_has_not_taken(self) -> None:
+        self.assertEqual(0, unacknowledged(self.transport))
+        write_and_end(self.transport, LARGE)
+        full = unacknowledged(self.transport)
+        self.peer.recv(len(LARGE) // 2)
+        self.assertGreater(full, unacknowledged(self.transport))
+
+    def test_it_is_that_of_the_lowest_transport(self) -> None:
+        write_and_end(self.transport, LARGE)
+        above: Any = StringTransport()
+        above.transport = self.transport
+        self.assertIs(self.transport, lowest(above))
+        self.assertEqual(unacknowledged(self.transport), unacknowledged(above))
+
+    def test_transport_in_memory_keeps_nothing(self) -> None:
+        self.assertEqual(0, unacknowledged(StringTransport()))
 
 
 class WriteAndEndTests(SocketTestCase):

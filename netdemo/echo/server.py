@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from netdemo.echo.datagrams import DatagramEchoService
 from netdemo.listening import GRACE, GracefulService, LimitedFactory
+from netdemo.transport import unacknowledged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,7 @@ class EchoProtocol(Protocol, TimeoutMixin):
 
     factory: EchoFactory
     transport: IStreamTransport
+    _untaken = 0
 
     def connectionMade(self) -> None:
         self.callLater = self.factory.clock.callLater  # type: ignore[assignment,method-assign]
@@ -63,8 +65,12 @@ class EchoProtocol(Protocol, TimeoutMixin):
         self.transport.loseConnection()
 
     def timeoutConnection(self) -> None:
-        """Drop a peer that for `idle_timeout` seconds sent nothing, or took nothing that waits."""
-        self.transport.abortConnection()
+        """Drop a peer that for `idle_timeout` seconds sent nothing and took nothing."""
+        before, self._untaken = self._untaken, unacknowledged(self.transport)
+        if self._untaken not in (0, before):  # some of it was taken meanwhile
+            self.setTimeout(self.factory.idle_timeout)
+        else:
+            self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         self.setTimeout(None)

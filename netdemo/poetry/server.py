@@ -15,7 +15,7 @@ from netdemo.listening import GRACE, GracefulService, LimitedFactory
 from netdemo.poetry.file import PoemFile
 from netdemo.poetry.lingering import Lingering
 from netdemo.poetry.sending import send
-from netdemo.transport import end_writing, write_and_end
+from netdemo.transport import end_writing, lowest, write_and_end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,10 +132,7 @@ class PoetryProtocol(Protocol):
         What it has not read yet is still sent. Under TLS it is TCP that is closed, since TLS
         waits for the peer.
         """
-        transport: Any = self.transport
-        while hasattr(transport, "transport"):
-            transport = transport.transport
-        transport.loseConnection()
+        lowest(self.transport).loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         self._close_poem()
