@@ -69,6 +69,8 @@ def write_and_end(transport: IStreamTransport, data: bytes) -> bool:
         if sent == len(data):
             with suppress(OSError):  # the peer has gone, which the transport finds out too
                 transport.socket.shutdown(socket.SHUT_WR)
+            # When both sides have ended, another shutdown is a costly exception for nothing.
+            transport._shouldShutdown = False
             return True
         data = data[sent:]
     transport.write(data)

@@ -98,6 +98,7 @@ class PoetryProtocol(Protocol):
     def _close_poem(self) -> None:
         if self._poem is not None:
             self._poem.close()
+            self._poem = None
 
     def _broken_off(self, reason: Failure) -> None:
         if reason.check(ConnectionLost):
