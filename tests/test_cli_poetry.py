@@ -1,4 +1,4 @@
-"""``netdemo poetry``, on a reactor in memory; its files and its bars."""
+"""``netdemo poetry``, on a reactor in memory, and its files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IConsumer
-from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,7 +21,6 @@ from zope.interface.verify import verifyObject
 
 from netdemo.cli.output import FileWriter, NamedFileWriter
 from netdemo.cli.poetry import PoetryOptions, file_name
-from netdemo.cli.progress import REFRESH, Bars
 from netdemo.errors import AddressError, NetdemoError
 from tests.folders import temporary_folder
 from tests.wire import Wire
@@ -113,76 +111,6 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(writer.written, 0)
 
 
-class Terminal(StringIO):
-    """A stream that says that it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-class BarsTests(SynchronousTestCase):
-    """Bars on a terminal, and nothing elsewhere."""
-
-    def setUp(self) -> None:
-        self.clock = Clock()
-        environment = {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
-        patched = mock.patch.dict(os.environ, environment)
-        patched.start()
-        self.addCleanup(patched.stop)
-        self.addCleanup(lambda: self.assertEqual([], self.clock.getDelayedCalls()))
-
-    def test_nothing_is_shown_where_there_is_no_terminal(self) -> None:
-        stream = StringIO()
-        with Bars(stream, self.clock) as bars:
-            bar = bars.add("9000", lambda: 5)
-            self.clock.advance(REFRESH)
-            with bars.hidden():
-                bars.end_line()
-            bars.done(bar)
-        self.assertEqual(stream.getvalue(), "")
-
-    def test_nothing_is_shown_where_there_is_no_standard_error(self) -> None:
-        with mock.patch("sys.stderr", None), Bars(None, self.clock) as bars:
-            bars.print("lost")
-
-    def test_lines_are_printed_as_they_are(self) -> None:
-        stream = StringIO()
-        line = "netdemo poetry: [::1]:9000 [bold]:smile: " + "long " * 50
-        with Bars(stream, self.clock) as bars:
-            bars.print(line)
-        self.assertEqual(stream.getvalue(), line + "\n")
-
-    def test_bytes_are_shown_as_they_come(self) -> None:
-        stream, received = Terminal(), [0]
-        with Bars(stream, self.clock) as bars:
-            bar = bars.add("[::1]:9000", lambda: received[0])
-            received[0] = 4000
-            self.clock.advance(REFRESH)
-            self.assertIn("[::1]:9000", stream.getvalue())
-            self.assertIn("4.0 kB", stream.getvalue())
-            received[0] = 5000
-            bars.done(bar)
-        self.assertIn("5.0 kB", stream.getvalue())
-        self.assertIn("done", stream.getvalue())
-
-    def test_failure_is_shown_with_the_bytes_that_came(self) -> None:
-        stream = Terminal()
-        with Bars(stream, self.clock) as bars:
-            bars.failed(bars.add("9000", lambda: 4000))
-        self.assertRegex(stream.getvalue(), r"4\.0 kB.*failed")
-
-    def test_hidden_bars_are_not_drawn_and_come_back(self) -> None:
-        stream = Terminal()
-        with Bars(stream, self.clock) as bars:
-            bars.add("9000", lambda: 4000)
-            with bars.hidden():
-                before = stream.getvalue()
-                self.clock.advance(REFRESH)
-                self.assertEqual(stream.getvalue(), before)
-            self.clock.advance(REFRESH)
-            self.assertIn("9000", stream.getvalue()[len(before) :])
-
-
 class OptionsTests(SynchronousTestCase):
     """What may be typed."""
 
@@ -245,6 +173,16 @@ class OutputTests(SynchronousTestCase):
         running = self.start("9000", "9001")
         self.connect(0).end(ConnectionError("gone"))
         self.assertEqual(self.stderr.getvalue(), "netdemo poetry: 9000: gone\n")
+        second = self.connect(1)
+        second.protocol.dataReceived(b"two")
+        second.end()
+        self.assertEqual(self.failureResultOf(running, SystemExit).value.code, 1)
+        self.assertEqual(self.files(), {"9001": b"two"})
+
+    def test_report_that_cannot_be_written_keeps_no_other(self) -> None:
+        self.stderr.write = mock.Mock(side_effect=BrokenPipeError)  # type: ignore[method-assign]
+        running = self.start("9000", "9001")
+        self.connect(0).end(ConnectionError("gone"))
         second = self.connect(1)
         second.protocol.dataReceived(b"two")
         second.end()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
 
 from rich.console import Console
@@ -25,14 +26,24 @@ REFRESH: Final = 0.1
 """Seconds between two looks at what has come."""
 
 
+class BarsConsole(Console):
+    """A console that says what can't be written, where Rich's would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the error that it is called for."""
+        raise
+
+
 class Bars:
     """A bar for each source, shown while in a ``with`` block, if `stream` is a terminal.
 
     It is refreshed by the reactor's clock: Rich would use a thread, and redirect the streams.
+    What can't be written is lost and changes nothing else; no bar is drawn after that.
     """
 
     def __init__(self, stream: TextIO | None, clock: Any) -> None:
-        self._console = Console(
+        self._stream = stream
+        self._console = BarsConsole(
             file=stream, stderr=True, markup=False, emoji=False, highlight=False
         )
         self._progress = Progress(
@@ -49,16 +60,16 @@ class Bars:
         self._refreshing.clock = clock
 
     def __enter__(self) -> Self:
+        self._draw(self._show)
         if self._enabled:
-            self._show()
             self._refreshing.start(REFRESH)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._enabled:
+        if self._refreshing.running:
             self._refreshing.stop()
-            self._refresh()
-            self._hide()
+        self._refresh()
+        self._draw(self._hide)
 
     def add(self, source: str, received: Callable[[], int]) -> TaskID:
         """Add a bar for `source`, whose bytes so far `received` returns."""
@@ -79,24 +90,40 @@ class Bars:
 
     def print(self, line: str) -> None:
         """Print a line above the bars, or just a line when there are none."""
-        self._console.print(line, soft_wrap=True)
+        with self.hidden():
+            self._write(f"{line}\n")
 
     def end_line(self) -> None:
         """Go to a new line, if there are bars to go there."""
         if self._enabled:
-            self._console.print()
+            self._write("\n")
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
         """Take the bars off the terminal while others write there."""
-        if not self._enabled:
+        if self._live is None:
             yield
             return
-        self._hide(transient=True)
+        self._draw(partial(self._hide, transient=True))
         try:
             yield
         finally:
-            self._show()
+            self._draw(self._show)
+
+    def _write(self, text: str) -> None:
+        if self._stream is not None:
+            with suppress(OSError, ValueError):
+                self._stream.write(text)
+                self._stream.flush()
+
+    def _draw(self, draw: Callable[[], None]) -> None:
+        """Draw, and never again once the terminal can't be written: it has gone, perhaps."""
+        if not self._enabled:
+            return
+        try:
+            draw()
+        except (OSError, ValueError):
+            self._enabled = False
 
     def _show(self) -> None:
         # A new one each time: a used one would go up over the lines of others to where it was.
@@ -119,4 +146,4 @@ class Bars:
         for bar, received in self._received.items():
             self._progress.update(bar, completed=received())
         if self._live is not None:
-            self._live.refresh()
+            self._draw(self._live.refresh)
