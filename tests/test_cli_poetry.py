@@ -19,7 +19,7 @@ from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from netdemo.cli.output import FileWriter, NamedFileWriter
+from netdemo.cli.output import PIECE, FileWriter, NamedFileWriter
 from netdemo.cli.poetry import PoetryOptions, file_name
 from netdemo.errors import AddressError, NetdemoError
 from tests.folders import temporary_folder
@@ -36,6 +36,13 @@ class Full(BytesIO):
 
     def close(self) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+class Unreadable(BytesIO):
+    """A file on a disk that is broken."""
+
+    def read(self, size: int | None = -1) -> bytes:  # noqa: ARG002
+        raise OSError(errno.EIO, "Input/output error")
 
 
 class FileTests(SynchronousTestCase):
@@ -104,6 +111,25 @@ class FileTests(SynchronousTestCase):
             self.assertEqual(str(error), f"cannot write {self.path}: No space left on device")
         writer.close()
         self.assertEqual(os.listdir(self.folder), [])
+
+    def test_disk_that_is_full_at_the_last_byte_is_said(self) -> None:
+        writer = FileWriter(open("/dev/full", "wb"))  # noqa: SIM115
+        self.addCleanup(writer.close)
+        writer.write(b"so much")  # which waits in a buffer
+        error = self.assertRaises(NetdemoError, writer.complete)
+        self.assertEqual(str(error), "cannot write temporary file: No space left on device")
+
+    def test_it_is_read_from_its_start(self) -> None:
+        writer = FileWriter(BytesIO())
+        for _ in range(2):
+            writer.write(bytes(PIECE))
+        writer.write(b"end")
+        writer.complete()
+        self.assertEqual(list(writer.pieces()), [bytes(PIECE), bytes(PIECE), b"end"])
+
+    def test_what_cannot_be_read_is_said(self) -> None:
+        error = self.assertRaises(NetdemoError, lambda: list(FileWriter(Unreadable()).pieces()))
+        self.assertEqual(str(error), "cannot read temporary file: Input/output error")
 
     def test_what_was_not_written_is_not_counted(self) -> None:
         writer = FileWriter(Full())
@@ -178,6 +204,14 @@ class OutputTests(SynchronousTestCase):
         second.end()
         self.assertEqual(self.failureResultOf(running, SystemExit).value.code, 1)
         self.assertEqual(self.files(), {"9001": b"two"})
+
+    def test_one_that_fails_leaves_no_file_though_others_go_on(self) -> None:
+        running = self.start("9000", "9001")
+        self.connect(0).end(ConnectionError("gone"))
+        (name,) = os.listdir(self.folder)
+        self.assertTrue(name.startswith(".9001."))
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
 
     def test_report_that_cannot_be_written_keeps_no_other(self) -> None:
         self.stderr.write = mock.Mock(side_effect=BrokenPipeError)  # type: ignore[method-assign]

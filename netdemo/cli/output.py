@@ -18,17 +18,20 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IProducer
 
+PIECE: Final = 64 * 1024
+"""Bytes that are read at once."""
+
 TOKEN_BYTES: Final = 8
 """Random bytes in a temporary name."""
 
 
 @contextmanager
-def _writing(name: str) -> Iterator[None]:
-    """Say of an `OSError` what could not be written."""
+def _trying(what: str) -> Iterator[None]:
+    """Say of an `OSError` what could not be done."""
     try:
         yield
     except OSError as error:
-        raise NetdemoError(f"cannot write {name}: {error.strerror}") from error
+        raise NetdemoError(f"cannot {what}: {error.strerror}") from error
 
 
 @implementer(IConsumer)
@@ -52,12 +55,21 @@ class FileWriter:
         """Do nothing: whether all has come is for others to say."""
 
     def write(self, data: bytes) -> None:
-        with _writing(self._name):
+        with _trying(f"write {self._name}"):
             self.file.write(data)
         self.written += len(data)
 
     def complete(self) -> None:
         """Keep the file: all has come."""
+        with _trying(f"write {self._name}"):
+            self.file.flush()
+
+    def pieces(self) -> Iterator[bytes]:
+        """Read it from its start."""
+        with _trying(f"read {self._name}"):
+            self.file.seek(0)
+            while piece := self.file.read(PIECE):
+                yield piece
 
     def close(self) -> None:
         """Close the file, and remove it unless it is to be kept."""
@@ -76,11 +88,11 @@ class NamedFileWriter(FileWriter):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(TOKEN_BYTES)}")
-        with _writing(str(path)):
+        with _trying(f"write {path}"):
             super().__init__(open(self._temporary, "xb"), str(path))  # noqa: SIM115
 
     def complete(self) -> None:
-        with _writing(self._name):
+        with _trying(f"write {self._name}"):
             self.file.close()
             os.replace(self._temporary, self._path)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 SPOOLED: Final = 1024 * 1024
 """Bytes of each poem that wait in memory for their turn on standard output; more wait on disk."""
-
-PIECE: Final = 64 * 1024
-"""Bytes that are read at once to be printed."""
 
 SAFE_IN_NAMES: Final = " :[]=,"
 """What may stand in the name of a file as it does in an address, besides letters and digits."""
@@ -163,24 +160,15 @@ def _cancel(downloads: list[Deferred[bool]]) -> None:
 
 
 async def _print(poem: FileWriter, bars: Bars, output: StandardOutput) -> None:
-    """Print `poem`, with no bars around it if standard output is a terminal."""
-    if not sys.stdout.isatty():
-        await _copy(poem.file, output)
-        return
-    with bars.hidden():
-        await _copy(poem.file, output)
-        if poem.written and not _ends_a_line(poem.file):
+    """Print `poem` as fast as it is taken; the downloads go on meanwhile.
+
+    If standard output is a terminal there are no bars around it.
+    """
+    on_terminal = sys.stdout.isatty()
+    with bars.hidden() if on_terminal else nullcontext():
+        piece = b"\n"
+        for piece in poem.pieces():
+            output.write(piece)
+            await output.flush()
+        if on_terminal and not piece.endswith(b"\n"):
             bars.end_line()
-
-
-async def _copy(file: IO[bytes], output: StandardOutput) -> None:
-    """Copy `file` from its start, as fast as it is taken; the downloads go on meanwhile."""
-    file.seek(0)
-    while piece := file.read(PIECE):
-        output.write(piece)
-        await output.flush()
-
-
-def _ends_a_line(file: IO[bytes]) -> bool:
-    file.seek(-1, os.SEEK_END)
-    return file.read() == b"\n"

@@ -354,6 +354,18 @@ class StreamTests(PoetryCommandTestCase):
         )
         self.assertEqual(self.files(), {small: POEM})
 
+    def test_temporary_folder_that_fills_is_told_by_address_and_keeps_no_other(self) -> None:
+        # The last byte, which waits in a buffer, is the one that it has no room for.
+        large, small = self.saying(bytes(2 * MEGABYTE + 1)), self.saying(POEM)
+        self.assertEqual(
+            self.shell(f"trap '' XFSZ; ulimit -f 2048; $netdemo poetry {large} {small}"),
+            (
+                1,
+                POEM,
+                f"netdemo poetry: {large}: cannot write temporary file: File too large\n".encode(),
+            ),
+        )
+
 
 class InterruptedTests(PoetryCommandTestCase):
     """A signal ends all downloads."""
