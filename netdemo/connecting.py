@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from OpenSSL import SSL
 from twisted.internet import defer
 from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
     UNIXClientEndpoint,
     clientFromString,
+    connectProtocol,
 )
 from twisted.internet.error import (
     ConnectError,
@@ -31,6 +33,7 @@ from netdemo.errors import AddressError
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IStreamClientEndpoint
+    from twisted.internet.protocol import Protocol
 
 EXPECTED: Final = (
     "PORT, HOST:PORT, [IPv6]:PORT or a Twisted client endpoint such as unix:/run/poetry.sock"
@@ -111,6 +114,23 @@ def is_host_name(host: str) -> bool:
     except Exception:  # of IDNA or of OpenSSL
         return False
     return True
+
+
+async def connect(endpoint: IStreamClientEndpoint, protocol: Protocol) -> None:
+    """Connect `protocol` to `endpoint`; cancelled at any moment, it raises `CancelledError`.
+
+    An endpoint that is cancelled fails with ``ConnectingCancelledError``, or, while it looks up a
+    name, with ``DNSLookupError``.
+    """
+    connecting = connectProtocol(endpoint, protocol)
+    # Without a canceller it is cancelled at once, and takes no notice of how `connecting` fails.
+    connected: Deferred[Protocol] = Deferred()
+    connecting.chainDeferred(connected)
+    try:
+        await connected
+    except CancelledError:
+        connecting.cancel()
+        raise
 
 
 def connection_reason(error: BaseException) -> str:

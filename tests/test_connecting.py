@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from OpenSSL import SSL
 from twisted.internet import defer
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import (
     ConnectError,
@@ -23,10 +24,12 @@ from twisted.internet.error import (
     TCPTimedOutError,
     TimeoutError,
 )
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import IHostnameResolver, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from netdemo.connecting import (
@@ -34,6 +37,7 @@ from netdemo.connecting import (
     EXPECTED,
     MAX_UNIX_PATH,
     client_endpoint,
+    connect,
     connection_reason,
     split_host_and_port,
 )
@@ -198,6 +202,55 @@ class ClientEndpointTests(SynchronousTestCase):
             client_endpoint(text, self.reactor)
         except AddressError as error:
             self.assertIn(repr(text), str(error))
+
+
+@implementer(IHostnameResolver)
+class SilentResolver:
+    """A resolver that never answers."""
+
+    def resolveHostName(  # type: ignore[override]
+        self, receiver: Any, *_: Any, **__: Any
+    ) -> Any:
+        return receiver
+
+
+class ConnectTests(SynchronousTestCase):
+    """Connecting a protocol."""
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.protocol = Protocol()
+
+    def connect(self, address: str) -> Deferred[None]:
+        """Begin to connect the protocol."""
+        endpoint = client_endpoint(address, self.reactor)
+        return Deferred.fromCoroutine(connect(endpoint, self.protocol))
+
+    def test_it_is_done_when_the_protocol_is_connected(self) -> None:
+        connecting = self.connect("9000")
+        self.assertNoResult(connecting)
+        protocol: Any = self.reactor.tcpClients[0][2].buildProtocol(None)
+        protocol.makeConnection(StringTransport())
+        self.assertTrue(self.protocol.connected)
+        self.successResultOf(connecting)
+
+    def test_endpoint_that_fails_is_told(self) -> None:
+        connecting = self.connect("9000")
+        factory: Any = self.reactor.tcpClients[0][2]
+        factory.clientConnectionFailed(None, Failure(ConnectionRefusedError()))
+        self.failureResultOf(connecting, ConnectionRefusedError)
+
+    def test_cancelled_it_ends_the_attempt(self) -> None:
+        connecting = self.connect("9000")
+        connecting.cancel()
+        self.failureResultOf(connecting, CancelledError)
+        self.assertTrue(self.reactor.connectors[0].stoppedConnecting)
+
+    def test_cancelled_while_a_name_is_looked_up_it_says_so(self) -> None:
+        self.reactor.installNameResolver(SilentResolver())
+        connecting = self.connect("poems.example:9000")
+        connecting.cancel()
+        self.failureResultOf(connecting, CancelledError)
 
 
 class ReasonTests(SynchronousTestCase):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
+from functools import partial
+from threading import Thread
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -44,6 +46,7 @@ def main() -> None:
         sys.exit(f"netdemo: {error}")
 
     async def run(reactor: Any) -> None:
+        _leave_threads(reactor)
         running: Deferred[None] = deferLater(reactor, 0)  # signals are the reactor's from then on
         running.addCallback(lambda _: Deferred.fromCoroutine(options.subOptions.run(reactor)))
         ended: Deferred[None] = Deferred()
@@ -65,3 +68,10 @@ def main() -> None:
             ended.callback(None)
 
     react(run)
+
+
+def _leave_threads(reactor: Any) -> None:
+    """Let the process end while a thread looks up a name, which can't be interrupted."""
+    threads = reactor.getThreadPool()
+    threads.threadFactory = partial(Thread, daemon=True)
+    reactor.removeSystemEventTrigger(reactor.threadpoolShutdownID)  # it would wait for them

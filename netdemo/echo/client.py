@@ -7,14 +7,13 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.endpoints import connectProtocol
-from twisted.internet.error import ConnectingCancelledError, ConnectionDone
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IConsumer, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import TimeoutMixin
 from zope.interface import implementer
 
-from netdemo.connecting import connection_reason
+from netdemo.connecting import connect, connection_reason
 from netdemo.errors import EchoError
 from netdemo.waiters import Waiters
 
@@ -65,9 +64,9 @@ async def echo_client(
     """
     client = EchoClient(clock)
     try:
-        await connectProtocol(endpoint, client)
-    except (CancelledError, ConnectingCancelledError):
-        raise CancelledError from None
+        await connect(endpoint, client)
+    except CancelledError:
+        raise
     except Exception as error:  # each endpoint fails with what its connecting happens to raise
         raise EchoError(connection_reason(error)) from error
     try:

@@ -6,12 +6,12 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import connectProtocol
-from twisted.internet.error import ConnectingCancelledError, ConnectionDone
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IConsumer, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
 
+from netdemo.connecting import connect
 from netdemo.errors import PoemTooLongError
 
 if TYPE_CHECKING:
@@ -51,10 +51,7 @@ def get_poem(endpoint: IStreamClientEndpoint, limit: int = MAX_POEM) -> Deferred
 
 async def _download(endpoint: IStreamClientEndpoint, consumer: IConsumer) -> int:
     protocol = DownloadProtocol(consumer)
-    try:
-        await connectProtocol(endpoint, protocol)
-    except ConnectingCancelledError:
-        raise CancelledError from None
+    await connect(endpoint, protocol)
     try:
         consumer.registerProducer(protocol, True)
     except Exception as error:  # it has another producer, perhaps
