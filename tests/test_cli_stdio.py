@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import select
 from io import FileIO
 from typing import TYPE_CHECKING
@@ -209,3 +210,41 @@ class OutputTests(SynchronousTestCase):
             "cannot write standard output: No space left on device", str(failure.value)
         )
         self.assertEqual([], self.reactor.getWriters())
+
+
+class TerminalTests(SynchronousTestCase):
+    """Standard output that is a terminal, which nobody reads at first."""
+
+    def setUp(self) -> None:
+        self.reactor = MemoryReactor()
+        ours, self.terminal = pty.openpty()
+        self.screen = FileIO(ours, "r")
+        self.addCleanup(self.screen.close)
+        self.addCleanup(os.close, self.terminal)
+        self.output = StandardOutput(self.reactor, self.terminal)
+        self.addCleanup(self.output.close)
+
+    def test_writing_does_not_block_and_is_waited_for(self) -> None:
+        self.assertFalse(os.get_blocking(self.output.fileno()))
+        data = b"so much depends upon " * 10_000
+        self.output.write(data)
+        flushed = self.output.flush()
+        self.assertNoResult(flushed)
+        shown = b""
+        while len(shown) < len(data):
+            shown += self.screen.read(4096)
+            self.output.doWrite()
+        self.assertEqual(data, shown)
+        self.successResultOf(flushed)
+        self.assertEqual([], self.reactor.getWriters())
+
+    def test_it_stays_as_it_is_for_others(self) -> None:
+        self.assertTrue(os.get_blocking(self.terminal))
+
+    def test_what_was_opened_is_closed(self) -> None:
+        opened = self.output.fileno()
+        self.output.write(b"waits")
+        self.output.close()
+        self.assertRaises(OSError, os.fstat, opened)
+        self.assertEqual([], self.reactor.getWriters())
+        os.fstat(self.terminal)

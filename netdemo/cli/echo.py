@@ -80,7 +80,7 @@ class EchoOptions(Options):
         except EchoError as error:
             raise NetdemoError(f"{self['connect']}: {error}") from error
         finally:
-            output.abort()
+            output.close()
 
     async def _use(self, client: EchoClient, output: StandardOutput, reactor: Any) -> None:
         if self["ping"] is not None:

@@ -93,7 +93,7 @@ class PoetryOptions(Options):
             ]
             stack.callback(_cancel, downloads)
             if output is not None:
-                stack.callback(output.abort)
+                stack.callback(output.close)
             for poem, downloading in zip(poems, downloads, strict=True):
                 if not await downloading:
                     complete = False

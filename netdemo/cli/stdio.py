@@ -2,7 +2,8 @@
 
 Twisted's own ``StandardIO`` makes both non-blocking, also for every other program that has the
 same terminal, pipe or file, and does not tell why one can't be read or written. These two leave
-them as they are: they read once when there is something to read, and write to what has room.
+them as they are: they read once when there is something to read, and write to what has room, to a
+terminal through a descriptor of their own.
 """
 
 from __future__ import annotations
@@ -113,14 +114,15 @@ class StandardOutput:
     """Writes to standard output as fast as it is taken, and pauses its producer meanwhile.
 
     When it can't be written, the producer is stopped, and `flush` tells why. The descriptor stays
-    open.
+    open and as it is.
     """
 
     def __init__(self, reactor: IReactorFDSet, descriptor: int = 1) -> None:
         self._reactor = reactor
-        self._descriptor = descriptor
+        self._terminal = _open_terminal(descriptor)
+        self._descriptor = descriptor if self._terminal is None else self._terminal
         self._room = select.poll()
-        self._room.register(descriptor, select.POLLOUT)
+        self._room.register(self._descriptor, select.POLLOUT)
         self._waiting = bytearray()
         self._producer: Any = None
         self._producer_paused = False
@@ -164,6 +166,13 @@ class StandardOutput:
         self._waiting.clear()
         self._reactor.removeWriter(self)
 
+    def close(self) -> None:
+        """Drop what waits, and close what was opened."""
+        self.abort()
+        if self._terminal is not None:
+            os.close(self._terminal)
+            self._terminal = None
+
     def fileno(self) -> int:
         return self._descriptor
 
@@ -176,7 +185,7 @@ class StandardOutput:
             while self._waiting and self._room.poll(0):
                 written = os.write(self._descriptor, self._waiting[: select.PIPE_BUF])
                 del self._waiting[:written]
-        except BlockingIOError:  # another program has made it non-blocking, and was faster
+        except BlockingIOError:  # a terminal; or another program made it so, and was faster
             return
         except OSError as error:
             reason = f"cannot write standard output: {error.strerror}"
@@ -201,3 +210,15 @@ class StandardOutput:
         if self._producer is not None:
             self._producer.stopProducing()
         self._flushed.errback(error)
+
+
+def _open_terminal(descriptor: int) -> int | None:
+    """Open the terminal that `descriptor` is again, so that writing does not block.
+
+    A terminal tells of room when it has some, and then blocks until it has taken all. ``None`` if
+    it is none, or may not be opened, which that of another user may not.
+    """
+    try:
+        return os.open(os.ttyname(descriptor), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return None

@@ -7,8 +7,10 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import termios
+import threading
 
 from tests.integration.test_poetry_command import POEM, PoetryCommandTestCase
 from tests.processes import PATIENCE
@@ -46,6 +48,29 @@ class TerminalTests(PoetryCommandTestCase):
         screen = _screen(shown)
         poems = [line for line in screen if "bytes" not in line]
         self.assertEqual(poems, ["so much depends upon", "a red wheel", "barrow"])
+
+    def test_terminal_that_takes_nothing_keeps_no_server_waiting(self) -> None:
+        ours, its = pty.openpty()
+        self.addCleanup(os.close, ours)
+        asked = threading.Event()
+
+        def later(connection: socket.socket) -> None:
+            if asked.wait(PATIENCE):
+                connection.sendall(POEM)
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(1)  # until it is closed, which is when all was read
+                self.begun.release()
+
+        process = self.start(self.saying(POEM * 10_000), self.server(later), stdout=its)
+        os.close(its)
+        shown = os.read(ours, 1)  # it is being printed
+        asked.set()
+        self.assertTrue(self.begun.acquire(timeout=PATIENCE))
+        with contextlib.suppress(OSError):
+            while part := os.read(ours, 65536):
+                shown += part
+        self.assertEqual(shown.replace(b"\r", b""), POEM * 10_001)
+        self.assertEqual(self.ended(process), (0, None, b""))
 
     def test_interrupted_it_leaves_the_line_and_the_cursor(self) -> None:
         ours, its = pty.openpty()
