@@ -229,6 +229,19 @@ class PingTests(ConnectionTestCase):
         self.failureResultOf(self.done, CancelledError)
         self.assertEqual(["--- server echo statistics ---", "1 sent, 0 came back"], self.lines())
 
+    def test_it_can_be_interrupted_while_nobody_reads(self) -> None:
+        self.sink.write(bytes(1024 * 1024))  # more than a pipe takes
+        self.answer(after=0.25)
+        self.assertNoResult(self.done)
+        self.done.cancel()
+        self.failureResultOf(self.done, CancelledError)
+
+    def test_address_of_any_bytes_is_printed_as_it_is(self) -> None:
+        done = self.start(ping(self.client, "unix:\udcff", 1, self.sink))
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.assertTrue(self.written().startswith(b"--- unix:\xff echo statistics ---\n"))
+
     def test_messages_differ_and_have_64_bytes(self) -> None:
         self.assertEqual({64}, {len(message(number)) for number in (1, 99, 1_000_000)})
         self.assertTrue(message(12).startswith(b"12 ...") and message(12).endswith(b".\n"))

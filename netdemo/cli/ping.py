@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
 from array import array
 from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import CancelledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +33,12 @@ async def ping(
 ) -> None:
     """Send `count` numbered messages, each when the former is back, and print a line for each.
 
-    Statistics come last, also when it fails, with `EchoError`, or is cancelled. `seconds` is the
-    clock that measures.
+    Statistics come last, also when it fails, with `EchoError`, or is cancelled: then only what is
+    taken at once is printed. `seconds` is the clock that measures.
     """
     took = array("d")
     sent = 0
+    interrupted = False
     try:
         for number in range(1, count + 1):
             began = seconds()
@@ -43,11 +47,19 @@ async def ping(
             await client.when_back()
             took.append(seconds() - began)
             time_taken = f"{1000 * took[-1]:.3f} ms"
-            output.write(f"{SIZE} bytes from {address}: seq={number} time={time_taken}\n".encode())
+            line = f"{SIZE} bytes from {address}: seq={number} time={time_taken}\n"
+            output.write(os.fsencode(line))
             await output.flush()
+    except CancelledError:
+        interrupted = True
+        raise
     finally:
-        output.write(f"--- {address} echo statistics ---\n{summary(sent, took)}".encode())
-        await output.flush()
+        report = f"--- {address} echo statistics ---\n{summary(sent, took)}"
+        output.write(os.fsencode(report))
+        if interrupted:
+            output.doWrite()  # without waiting, perhaps for ever, until it is read
+        else:
+            await output.flush()
 
 
 def message(number: int) -> bytes:
