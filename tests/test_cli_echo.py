@@ -123,11 +123,19 @@ class StreamTests(ConnectionTestCase):
         self.end()
         self.assertEqual((True, False), (self.wire.write_ended, self.wire.disconnecting))
         self.client.dataReceived(b"hello")
-        self.assertTrue(self.wire.disconnecting)
+        self.assertNoResult(self.done)
         self.wire.end()
         self.successResultOf(self.done)
         self.assertEqual(b"hello", self.written())
         self.assertEqual([], self.reactor.getDelayedCalls())
+
+    def test_more_than_was_sent_is_told_until_the_server_closes(self) -> None:
+        self.send(b"hello")
+        self.end()
+        self.client.dataReceived(b"hello")
+        self.client.dataReceived(b"!")
+        self.failureResultOf(self.done, EchoError)
+        self.assertEqual(b"hello!", self.written())
 
     def test_input_without_a_byte_is_done(self) -> None:
         self.end()

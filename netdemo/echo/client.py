@@ -40,8 +40,8 @@ def echo(endpoint: IStreamClientEndpoint, message: bytes, clock: IReactorTime) -
 
     Fires with what came back: the message, whole, whatever its size and however it was cut. Fails
     with `EchoError` when there is no connection, the server closes early or says nothing for
-    `PATIENCE` seconds, and at the first byte that is wrong or too many. Cancelling it ends the
-    connection at once.
+    `PATIENCE` seconds, and at the first byte that is wrong. All that arrives until the message is
+    complete is compared; what comes after that is not. Cancelling it ends the connection at once.
     """
 
     async def exchange() -> bytes:
@@ -77,7 +77,7 @@ async def echo_client(
 
 @implementer(IConsumer, IPushProducer)
 class EchoClient(Protocol, TimeoutMixin):
-    """Sends what is written to it, and compares what comes back byte for byte.
+    """Sends what is written to it, and compares what comes back byte for byte, until it is closed.
 
     It is a consumer, whose producer is paused while `WINDOW` bytes are under way, and a push
     producer for whoever takes the echo: every chunk that arrives, right or wrong, is handed to
@@ -98,7 +98,7 @@ class EchoClient(Protocol, TimeoutMixin):
         self._expected = bytearray()
         self._producer: Any = None
         self._producer_paused = self._paused = False
-        self._closing = self._ended = False
+        self._half_closed = self._closing = self._ended = False
         self._error: EchoError | None = None
         self._back: Waiters[None] = Waiters()
         self._end: Waiters[None] = Waiters()
@@ -132,6 +132,7 @@ class EchoClient(Protocol, TimeoutMixin):
     def half_close(self) -> None:
         """Tell the server that nothing more comes. TLS has no half-close: there it does nothing."""
         if not (self._ended or ISSLTransport.providedBy(self.transport)):
+            self._half_closed = True
             self.transport.loseWriteConnection()
 
     def when_back(self) -> Deferred[None]:
@@ -149,14 +150,16 @@ class EchoClient(Protocol, TimeoutMixin):
     def close(self) -> Deferred[None]:
         """Close the connection, and abort it if that lasts for `PATIENCE` seconds.
 
-        Fires when it has ended; fails with `EchoError` if it had ended by itself before, or if
-        not every byte was back.
+        One that is half-closed is left to the server to close, and compared until then. Fires when
+        it has ended; fails with `EchoError` if it had ended by itself before, if not every byte
+        was back, or if a server that was to close sent more.
         """
         if not self._ended:
             self._closing = True
             self.setTimeout(PATIENCE)
             self.transport.resumeProducing()  # TLS reads until the server has closed too
-            self.transport.loseConnection()
+            if not self._half_closed:
+                self.transport.loseConnection()
         return self.when_ended()
 
     def abort(self) -> None:
@@ -185,7 +188,7 @@ class EchoClient(Protocol, TimeoutMixin):
     # What the transport calls.
 
     def dataReceived(self, data: bytes) -> None:
-        if self._closing or self._error is not None:
+        if self._error is not None or (self._closing and not self._half_closed):
             return
         if self._expected.startswith(data):
             right = len(data)
@@ -227,8 +230,9 @@ class EchoClient(Protocol, TimeoutMixin):
             self._end.errback(self._error)
 
     def _watch(self) -> None:
-        """Wait for the server while bytes are expected, and read."""
-        self.setTimeout(PATIENCE if self._expected and not self._paused else None)
+        """Wait for the server while bytes are expected, and read. Closing has a time of its own."""
+        if not self._closing:
+            self.setTimeout(PATIENCE if self._expected and not self._paused else None)
 
     def _count(self) -> str:
         return f"{self.back} of {self.sent} bytes came back"
