@@ -7,6 +7,9 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from OpenSSL import SSL
+from service_identity import VerificationError
+from service_identity.exceptions import Mismatch
+from service_identity.hazmat import DNS_ID
 from twisted.internet import defer
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
@@ -26,6 +29,7 @@ from twisted.internet.error import (
     DNSLookupError,
     TCPTimedOutError,
     TimeoutError,
+    UnknownHostError,
 )
 from twisted.internet.ssl import optionsForClientTLS
 
@@ -86,11 +90,18 @@ def _endpoint_from_string(address: str, reactor: Any) -> IStreamClientEndpoint:
     try:
         endpoint: IStreamClientEndpoint = clientFromString(reactor, address)
     except Exception as error:  # each endpoint parser raises what its parsing happens to raise
-        # An OSError is that of a certificate's file.
-        expected = getattr(error, "strerror", None) or f"expected {EXPECTED}"
+        expected = _missing(error) or f"expected {EXPECTED}"
         raise AddressError(f"bad address {address!r}: {expected}") from error
     _check_limits(endpoint, address)
     return endpoint
+
+
+def _missing(error: Exception) -> str | None:
+    """Name the certificate's file, or the directory of them, that `error` says can't be read."""
+    match getattr(error, "originalException", error):  # Twisted's of a directory wraps another
+        case OSError(filename=str(name), strerror=str(reason)):
+            return f"{name}: {reason}"
+    return None
 
 
 def _check_limits(endpoint: Any, address: str) -> None:
@@ -101,7 +112,9 @@ def _check_limits(endpoint: Any, address: str) -> None:
         raise AddressError(f"bad address {address!r}: expected a port from 1 to {MAX_PORT}")
     if isinstance(endpoint, UNIXClientEndpoint):
         length = len(os.fsencode(endpoint._path))
-        if not 1 <= length <= MAX_UNIX_PATH:
+        if not length:
+            raise AddressError(f"bad address {address!r}: expected a path")
+        if length > MAX_UNIX_PATH:
             raise AddressError(
                 f"bad address {address!r}: expected a path of at most {MAX_UNIX_PATH} bytes"
             )
@@ -140,6 +153,8 @@ def connection_reason(error: BaseException) -> str:
             return "timed out"
         case DNSLookupError():
             return "host name not found"
+        case UnknownHostError(args=(str(reason), *_)):  # its osError is getaddrinfo's, no errno
+            return reason
         case ConnectError(osError=int(number)):
             return os.strerror(number)
         case ConnectionDone():
@@ -148,8 +163,17 @@ def connection_reason(error: BaseException) -> str:
             return "aborted"
         case ConnectionLost():
             return "lost before its end"
+        case VerificationError(errors=[Mismatch(mismatched_id=wanted), *_]):
+            return f"the certificate is not for {_host(wanted)}"
         case SSL.Error(args=([*_, (_, _, str(reason))],)):
             return reason
         case OSError(strerror=str(reason)):
             return reason
     return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+
+
+def _host(wanted: Any) -> str:
+    """Return the host name or the IP address that a certificate should have been for."""
+    if isinstance(wanted, DNS_ID):
+        return wanted.hostname.decode("ascii")
+    return str(wanted.ip)

@@ -10,6 +10,9 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from OpenSSL import SSL
+from service_identity import VerificationError
+from service_identity.exceptions import DNSMismatch, IPAddressMismatch
+from service_identity.hazmat import DNS_ID, IPAddress_ID
 from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
@@ -23,6 +26,7 @@ from twisted.internet.error import (
     DNSLookupError,
     TCPTimedOutError,
     TimeoutError,
+    getConnectError,
 )
 from twisted.internet.interfaces import IHostnameResolver, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
@@ -181,7 +185,8 @@ class ClientEndpointTests(SynchronousTestCase):
 
     def test_path_of_a_socket_that_the_system_does_not_take_is_refused(self) -> None:
         self.endpoint(f"unix:{'x' * MAX_UNIX_PATH}")
-        for path in ("", "x" * (MAX_UNIX_PATH + 1), "ö" * MAX_UNIX_PATH):
+        self.assertTrue(self.refusal("unix:").endswith(": expected a path"))
+        for path in ("x" * (MAX_UNIX_PATH + 1), "ö" * MAX_UNIX_PATH):
             self.assertIn(f"at most {MAX_UNIX_PATH} bytes", self.refusal(f"unix:{path}"))
 
     def test_longest_path_is_what_the_system_takes(self) -> None:
@@ -192,9 +197,15 @@ class ClientEndpointTests(SynchronousTestCase):
         with socket.socket(socket.AF_UNIX) as peer:
             self.assertRaises(OSError, peer.bind, path + b"x")
 
-    def test_missing_certificate_is_said_so(self) -> None:
-        text = self.refusal("tls:h:443:certificate=/nowhere.pem")
-        self.assertIn("No such file or directory", text)
+    def test_missing_certificate_is_named(self) -> None:
+        for address in (
+            "tls:h:443:certificate=/nowhere",
+            "ssl:h:443:certKey=/nowhere",
+            "ssl:h:443:caCertsDir=/nowhere",
+            "tls:h:443:trustRoots=/nowhere",
+        ):
+            text = self.refusal(address)
+            self.assertTrue(text.endswith(": /nowhere: No such file or directory"), text)
 
     @given(st.text() | ALMOST)
     def test_any_text_is_an_endpoint_or_an_error_that_names_it(self, text: str) -> None:
@@ -265,6 +276,15 @@ class ReasonTests(SynchronousTestCase):
             (TimeoutError(), "timed out"),
             (defer.TimeoutError(5, "Deferred"), "timed out"),
             (DNSLookupError("no results"), "host name not found"),
+            (getConnectError(socket.gaierror(-2, "Name unknown")), "Name unknown"),
+            (
+                VerificationError([DNSMismatch(DNS_ID("poems.example"))]),
+                "the certificate is not for poems.example",
+            ),
+            (
+                VerificationError([IPAddressMismatch(IPAddress_ID("2001:db8::1"))]),
+                "the certificate is not for 2001:db8::1",
+            ),
             (socket.gaierror(socket.EAI_NONAME, "Name unknown"), "Name unknown"),
             (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
             (SSL.Error([("SSL routines", "", "bad certificate")]), "bad certificate"),
