@@ -167,6 +167,23 @@ class SilenceTests(ClientTestCase):
         self.assertFalse(self.wire.connected)
         self.assertEqual("no answer for 30 seconds: 0 of 5 bytes came back", self.failed(back))
 
+    def test_answer_that_arrived_while_this_process_was_stopped_is_read(self) -> None:
+        self.client.write(b"hello")
+        back = self.client.when_back()
+        # As on a reactor that runs again: what is due is called first, and then sockets are read.
+        self.clock.callLater(PATIENCE, self.client.dataReceived, b"hello")
+        self.clock.advance(PATIENCE)
+        self.successResultOf(back)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_end_that_came_while_this_process_was_stopped_is_seen(self) -> None:
+        self.client.write(b"hello")
+        back = self.client.when_back()
+        self.clock.callLater(PATIENCE, self.wire.end)
+        self.clock.advance(PATIENCE)
+        self.assertIn("closed early", self.failed(back))
+        self.assertEqual([], self.clock.getDelayedCalls())
+
     def test_answer_gives_the_server_its_time_again(self) -> None:
         self.client.write(b"hello")
         self.clock.advance(PATIENCE - 1)

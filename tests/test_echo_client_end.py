@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from OpenSSL import SSL
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import ISSLTransport
 from zope.interface import alsoProvides
@@ -28,6 +29,12 @@ class EndTests(ClientTestCase):
         self.assertEqual(
             "closed early: 0 of 5 bytes came back (lost before its end)", self.failed(back)
         )
+
+    def test_tls_that_was_never_made_is_told_without_counts(self) -> None:
+        self.client.write(b"hello")
+        back = self.client.when_back()
+        self.wire.end(SSL.Error([("SSL routines", "", "certificate verify failed")]))
+        self.assertEqual("certificate verify failed", self.failed(back))
 
     def test_server_that_closes_before_us_closed_early(self) -> None:
         ended = self.client.when_ended()

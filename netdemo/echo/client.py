@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionClosed, ConnectionDone
 from twisted.internet.interfaces import IConsumer, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import TimeoutMixin
@@ -209,6 +209,10 @@ class EchoClient(Protocol, TimeoutMixin):
 
     def timeoutConnection(self) -> None:
         """Give the server up: it does not answer, or does not close."""
+        if self.timeOut:
+            # If this process was stopped meanwhile, an answer is there, and is read in this turn.
+            self.setTimeout(0)
+            return
         if not self._closing:
             self._error = EchoError(f"no answer for {PATIENCE} seconds: {self._count()}")
         self.abort()
@@ -217,9 +221,7 @@ class EchoClient(Protocol, TimeoutMixin):
         self._ended = True
         self.setTimeout(None)
         if self._error is None and (self._expected or not self._closing):
-            error = reason.value or ConnectionDone()
-            why = "" if isinstance(error, ConnectionDone) else f" ({connection_reason(error)})"
-            self._error = EchoError(f"closed early: {self._count()}{why}")
+            self._error = EchoError(self._early(reason.value or ConnectionDone()))
         if self._producer is not None:
             self._producer.stopProducing()
             self.unregisterProducer()
@@ -233,6 +235,15 @@ class EchoClient(Protocol, TimeoutMixin):
         """Wait for the server while bytes are expected, and read. Closing has a time of its own."""
         if not self._closing:
             self.setTimeout(PATIENCE if self._expected and not self._paused else None)
+
+    def _early(self, reason: BaseException) -> str:
+        """Say why the connection has ended before it was closed."""
+        match reason:
+            case ConnectionDone():
+                return f"closed early: {self._count()}"
+            case ConnectionClosed():
+                return f"closed early: {self._count()} ({connection_reason(reason)})"
+        return connection_reason(reason)  # that of TLS, which made no connection of it
 
     def _count(self) -> str:
         return f"{self.back} of {self.sent} bytes came back"
