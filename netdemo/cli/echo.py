@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
@@ -88,9 +89,10 @@ class EchoOptions(Options):
         elif self["message"] is not None:
             await say(client, os.fsencode(self["message"]), output)
         else:
-            if os.isatty(0):
+            if os.isatty(0) and sys.stderr is not None:
                 hint = "each line comes back, Ctrl-D ends"
-                print(f"connected to {self['connect']}; {hint}", file=sys.stderr)
+                with suppress(OSError):
+                    print(f"connected to {self['connect']}; {hint}", file=sys.stderr)
             await stream(client, StandardInput(client, reactor), output)
         await client.close()
 

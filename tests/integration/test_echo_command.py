@@ -233,6 +233,21 @@ class TerminalTests(EchoCommandTestCase):
         os.write(terminal, b"\x04")
         self.assertEqual((0, b""), (process.wait(PATIENCE), process.stderr.read()))
 
+    def test_hint_that_cannot_be_told_is_left_out(self) -> None:
+        for redirection in ("2>&-", "2>/dev/full"):
+            terminal, inside = pty.openpty()
+            process = subprocess.Popen(
+                ["bash", "-c", f"exec $echo {redirection}"],
+                env={**os.environ, "echo": f"{NETDEMO} echo --connect {self.address}"},
+                stdin=inside,
+                stdout=subprocess.PIPE,
+            )
+            os.close(inside)
+            os.write(terminal, b"hello\n\x04")
+            output, _ = process.communicate(timeout=PATIENCE)
+            os.close(terminal)
+            self.assertEqual((0, b"hello\n"), (process.returncode, output))
+
 
 class PingTests(EchoCommandTestCase):
     """``netdemo echo --ping N``"""
