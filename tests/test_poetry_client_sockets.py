@@ -31,12 +31,12 @@ LARGE = bytes(range(256)) * 16 * 1024 + b"end"
 
 
 class SlowReader(Reader):
-    """Pauses after every write, and goes on when the reactor has turned a while later."""
+    """Pauses after every write, and goes on when the reactor has turned."""
 
     def write(self, data: bytes) -> None:
         super().write(data)
         self.producer.pauseProducing()
-        cast("Any", reactor).callLater(0.001, self._resume)
+        cast("Any", reactor).callLater(0, self._resume)
 
     def _resume(self) -> None:
         if self.calls[-1] == "register":
@@ -93,6 +93,23 @@ class SocketTests(TestCase):
         reader = SlowReader()
         self.assertEqual(await download(endpoint, reader), len(LARGE))
         self.assertTrue(reader.data == LARGE)
+
+    async def test_server_whose_machine_has_gone_is_found_out(self) -> None:
+        context = self.context()
+
+        def close(connection: socket.socket) -> None:
+            with context.wrap_socket(connection, server_side=True) as tls:
+                tls.unwrap()
+
+        class Watching(Reader):
+            def registerProducer(self, producer: Any, streaming: bool) -> None:
+                super().registerProducer(producer, streaming)
+                self.kept_alive = producer.transport.getTcpKeepAlive()
+
+        plain, encrypted = Watching(), Watching()
+        await download(self.serve(lambda _: None), plain)
+        await download(self.tls(self.serve(close)), encrypted)
+        self.assertTrue(plain.kept_alive and encrypted.kept_alive)
 
     async def test_reset_connection_fails(self) -> None:
         def reset(connection: socket.socket) -> None:

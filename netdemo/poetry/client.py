@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
 
@@ -78,6 +78,11 @@ class DownloadProtocol(Protocol):
         self.ended: Deferred[int] = Deferred(lambda _: self.fail(CancelledError()))
         self._consumer = consumer
         self._received = 0
+
+    def connectionMade(self) -> None:
+        # Nothing is sent, so nothing else would find out that the server's machine has gone.
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpKeepAlive(True)
 
     def dataReceived(self, data: bytes) -> None:
         if self.ended.called:
