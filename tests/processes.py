@@ -15,7 +15,7 @@ import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
-from unittest import SkipTest
+from unittest import SkipTest, TestCase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,15 @@ def require(program: str) -> None:
     """Skip or fail a test which needs `program`, if that is not installed."""
     if shutil.which(program) is None:
         skip_or_fail(f"{program} is not installed")
+
+
+def heed_interrupts(test: TestCase) -> None:
+    """Have SIGINT end the processes that `test` starts, also where it is ignored around the tests.
+
+    A process inherits that it is ignored, which a shell does for what it starts with ``&``.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    test.addCleanup(signal.signal, signal.SIGINT, before)
 
 
 class Process:

@@ -30,7 +30,10 @@ FLOORS = (
     ("netdemo.broker", "wire exchanges queues store vhost connection server"),
     ("netdemo.bridge", "framing routes spool push pull config service"),
     ("netdemo", "testing"),
-    ("netdemo.cli", "options connection output stdio progress ping echo poetry send receive main"),
+    (
+        "netdemo.cli",
+        "options connection output stdio progress ping echo poetry send receive command main",
+    ),
     ("netdemo.tap", "options command echo poetry broker bridge"),
     ("twisted.plugins", "netdemo_plugins"),
 )

@@ -3,75 +3,14 @@
 from __future__ import annotations
 
 import signal
-import sys
-from functools import partial
-from threading import Thread
-from typing import Any
-
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import deferLater, react
-from twisted.python import usage
-
-from netdemo.cli.echo import EchoOptions
-from netdemo.cli.poetry import PoetryOptions
-from netdemo.cli.receive import ReceiveOptions
-from netdemo.cli.send import SendOptions
-from netdemo.errors import NetdemoError
-
-
-class Options(usage.Options):
-    """Options of ``netdemo``."""
-
-    synopsis = "COMMAND [options]"
-    longdesc = "Example: echo hello | netdemo send /queue/hello"
-    subCommands = (
-        ("echo", None, EchoOptions, "Send a message or standard input, and have it back"),
-        ("poetry", None, PoetryOptions, "Download from several servers at once"),
-        ("send", None, SendOptions, "Publish a message, or each line of standard input"),
-        ("receive", None, ReceiveOptions, "Print the messages of a destination"),
-    )
-
-    def postOptions(self) -> None:
-        if self.subCommand is None:
-            commands = ", ".join(name for name, *_ in self.subCommands)
-            raise usage.UsageError(f"no command: expected one of {commands}")
 
 
 def main() -> None:
     """Run one command; exit 0 when what it was asked for has happened, else 1 with one line."""
-    options = Options()
-    try:
-        options.parseOptions()
-    except (usage.UsageError, NetdemoError) as error:
-        sys.exit(f"netdemo: {error}")
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # The imports take a while, and Python would answer Ctrl-C with a traceback from there.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    async def run(reactor: Any) -> None:
-        _leave_threads(reactor)
-        running: Deferred[None] = deferLater(reactor, 0)  # signals are the reactor's from then on
-        running.addCallback(lambda _: Deferred.fromCoroutine(options.subOptions.run(reactor)))
-        ended: Deferred[None] = Deferred()
+    from netdemo.cli.command import run_command
 
-        def interrupt() -> Deferred[None]:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
-            running.cancel()
-            return ended
-
-        reactor.addSystemEventTrigger("before", "shutdown", interrupt)
-        try:
-            await running
-        except NetdemoError as error:
-            raise SystemExit(f"netdemo {options.subCommand}: {error}") from None
-        except CancelledError:
-            raise SystemExit(f"netdemo {options.subCommand}: interrupted") from None
-        finally:
-            ended.callback(None)
-
-    react(run)
-
-
-def _leave_threads(reactor: Any) -> None:
-    """Let the process end while a thread looks up a name, which can't be interrupted."""
-    threads = reactor.getThreadPool()
-    threads.threadFactory = partial(Thread, daemon=True)
-    reactor.removeSystemEventTrigger(reactor.threadpoolShutdownID)  # it would wait for them
+    run_command()

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.certificates import write_certificate
 from tests.folders import temporary_folder
-from tests.processes import PATIENCE, PROGRAMS, Process
+from tests.processes import PATIENCE, PROGRAMS, Process, heed_interrupts
 from tests.rabbitmq import free_ports
 
 MIB = 1024 * 1024
@@ -28,6 +28,7 @@ class EchoCommandTestCase(SynchronousTestCase):
     """A test with a ``twistd echo`` of its own, on TCP, TLS and a unix socket."""
 
     def setUp(self) -> None:
+        heed_interrupts(self)
         self.folder = temporary_folder(self)
         write_certificate(self.folder / "tls.pem")
         port, tls = free_ports(2)

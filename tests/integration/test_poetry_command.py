@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.certificates import write_certificate
 from tests.folders import temporary_folder
-from tests.processes import PATIENCE, PROGRAMS, Process, require
+from tests.processes import PATIENCE, PROGRAMS, Process, heed_interrupts, require
 from tests.rabbitmq import free_ports
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class PoetryCommandTestCase(SynchronousTestCase):
     """A test in a folder of its own, with servers of its own."""
 
     def setUp(self) -> None:
+        heed_interrupts(self)
         self.folder = temporary_folder(self)
         self.output = self.folder / "poems"
         self.begun = threading.Semaphore(0)
@@ -371,7 +372,7 @@ class InterruptedTests(PoetryCommandTestCase):
     """A signal ends all downloads."""
 
     def test_one_line_is_told_and_no_file_left(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             process = self.start(self.endless(), self.endless(), "--output=poems")
             for _ in range(2):
                 self.assertTrue(self.begun.acquire(timeout=PATIENCE))
@@ -380,3 +381,18 @@ class InterruptedTests(PoetryCommandTestCase):
             self.assertEqual(self.ended(process), (1, b"", b"netdemo poetry: interrupted\n"))
             self.assertEqual(os.listdir(self.output), [])
             self.output.rmdir()
+
+    def test_hangup_that_is_ignored_stays_so(self) -> None:
+        self.addCleanup(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
+        asked, hung_up = threading.Event(), threading.Event()
+
+        def later(connection: socket.socket) -> None:
+            asked.set()
+            if hung_up.wait(PATIENCE):
+                connection.sendall(POEM)
+
+        process = self.start(self.server(later))
+        self.assertTrue(asked.wait(PATIENCE))
+        process.send_signal(signal.SIGHUP)
+        hung_up.set()
+        self.assertEqual(self.ended(process), (0, POEM, b""))

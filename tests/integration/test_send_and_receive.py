@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 from netdemo.amqp.message import new_message_id
-from tests.processes import PATIENCE, PROGRAMS
+from tests.processes import PATIENCE, PROGRAMS, heed_interrupts
 from tests.rabbitmq import RabbitMQTestCase
 
 
@@ -17,6 +17,7 @@ class CommandTestCase(RabbitMQTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        heed_interrupts(self)
         self.queue = f"/queue/{new_message_id()}"
         self.environment = {**os.environ, "NETDEMO_BROKER": self.node.url}
 

@@ -1,0 +1,115 @@
+"""The verbs of ``netdemo``, and how one is run."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from functools import partial
+from threading import Thread
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater, react
+from twisted.python import usage
+
+from netdemo.errors import NetdemoError
+
+# Each verb's module, and what that needs, is imported when the verb is chosen.
+
+
+def _echo() -> usage.Options:
+    from netdemo.cli.echo import EchoOptions
+
+    return EchoOptions()
+
+
+def _poetry() -> usage.Options:
+    from netdemo.cli.poetry import PoetryOptions
+
+    return PoetryOptions()
+
+
+def _send() -> usage.Options:
+    from netdemo.cli.send import SendOptions
+
+    return SendOptions()
+
+
+def _receive() -> usage.Options:
+    from netdemo.cli.receive import ReceiveOptions
+
+    return ReceiveOptions()
+
+
+class Options(usage.Options):
+    """Options of ``netdemo``."""
+
+    synopsis = "COMMAND [options]"
+    longdesc = "Example: echo hello | netdemo send /queue/hello"
+    subCommands = (
+        ("echo", None, _echo, "Send a message or standard input, and have it back"),
+        ("poetry", None, _poetry, "Download from several servers at once"),
+        ("send", None, _send, "Publish a message, or each line of standard input"),
+        ("receive", None, _receive, "Print the messages of a destination"),
+    )
+
+    def postOptions(self) -> None:
+        if self.subCommand is None:
+            commands = ", ".join(name for name, *_ in self.subCommands)
+            raise usage.UsageError(f"no command: expected one of {commands}")
+
+
+def run_command() -> None:
+    """Run one command; exit 0 when what it was asked for has happened, else 1 with one line."""
+    options = Options()
+    try:
+        options.parseOptions()
+    except (usage.UsageError, NetdemoError) as error:
+        sys.exit(f"netdemo: {error}")
+
+    async def run(reactor: Any) -> None:
+        _leave_threads(reactor)
+        signals = _stop_at_signals(reactor)
+        running: Deferred[None] = deferLater(reactor, 0)  # a signal finds a reactor that runs
+        running.addCallback(lambda _: Deferred.fromCoroutine(options.subOptions.run(reactor)))
+        ended: Deferred[None] = Deferred()
+
+        def interrupt() -> Deferred[None]:
+            for number in signals:
+                signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
+            running.cancel()
+            return ended
+
+        reactor.addSystemEventTrigger("before", "shutdown", interrupt)
+        try:
+            await running
+        except NetdemoError as error:
+            raise SystemExit(f"netdemo {options.subCommand}: {error}") from None
+        except CancelledError:
+            raise SystemExit(f"netdemo {options.subCommand}: interrupted") from None
+        finally:
+            ended.callback(None)
+
+    react(run)
+
+
+def _stop_at_signals(reactor: Any) -> list[signal.Signals]:
+    """Stop `reactor` at a signal that asks for the end; return those that do.
+
+    One that is ignored stays so: nohup ignores SIGHUP, a shell SIGINT for what it starts with &.
+    """
+    signals = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    for number in signals:
+        signal.signal(number, lambda *_: reactor.callFromThread(reactor.stop))
+    return signals
+
+
+def _leave_threads(reactor: Any) -> None:
+    """Let the process end while a thread looks up a name, which can't be interrupted."""
+    threads = reactor.getThreadPool()
+    threads.threadFactory = partial(Thread, daemon=True)
+    reactor.removeSystemEventTrigger(reactor.threadpoolShutdownID)  # it would wait for them

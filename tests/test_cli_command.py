@@ -1,0 +1,74 @@
+"""The command ``netdemo``: what it imports, and when."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+from twisted.python import usage
+from twisted.trial.unittest import SynchronousTestCase
+
+from netdemo.cli.command import Options
+
+PATIENCE = 60
+
+INTERRUPTED = """
+import os, signal, sys
+module = sys.argv.pop(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Interrupting:
+    @staticmethod
+    def find_spec(name, *_):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting)
+from netdemo.cli.main import main
+main()
+"""
+"""``netdemo``, interrupted when the module that the first argument names is imported."""
+
+IMPORTED = """
+import sys
+from netdemo.cli.command import Options
+Options().parseOptions(["echo", "hello"])
+print([name for name in ("pika", "rich") if name in sys.modules])
+"""
+
+
+class VerbsTests(SynchronousTestCase):
+    """Each verb is known, and imported when it is chosen."""
+
+    def test_help_tells_of_each(self) -> None:
+        for verb in ("echo", "poetry", "send", "receive"):
+            self.assertRegex(str(Options()), rf"\n    {verb} +[A-Z]")
+
+    def test_each_can_be_chosen(self) -> None:
+        for words in (["echo"], ["poetry", "9000"], ["send", "/queue/a"], ["receive", "/queue/a"]):
+            options = Options()
+            options.parseOptions(words)
+            self.assertEqual(words[0], options.subCommand)
+
+    def test_none_is_refused(self) -> None:
+        error = self.assertRaises(usage.UsageError, Options().parseOptions, [])
+        self.assertEqual("no command: expected one of echo, poetry, send, receive", str(error))
+
+    def test_one_does_not_import_what_others_need(self) -> None:
+        answer = subprocess.check_output([sys.executable, "-c", IMPORTED], timeout=PATIENCE)
+        self.assertEqual(b"[]\n", answer)
+
+
+class StartTests(SynchronousTestCase):
+    """Before the command runs."""
+
+    def test_interrupted_it_ends_quietly(self) -> None:
+        for module in ("twisted.internet.defer", "netdemo.cli.echo"):
+            done = subprocess.run(
+                [sys.executable, "-c", INTERRUPTED, module, "echo", "hello"],
+                capture_output=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+            self.assertEqual(
+                (-signal.SIGINT, b"", b""), (done.returncode, done.stdout, done.stderr)
+            )
