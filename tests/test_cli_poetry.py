@@ -21,8 +21,10 @@ from zope.interface.verify import verifyObject
 
 from netdemo.cli.output import PIECE, FileWriter, NamedFileWriter
 from netdemo.cli.poetry import PoetryOptions, file_name
+from netdemo.cli.stdio import StandardOutput
 from netdemo.errors import AddressError, NetdemoError
 from tests.folders import temporary_folder
+from tests.test_cli_stdio import pipe
 from tests.wire import Wire
 
 PEER = IPv4Address("TCP", "127.0.0.1", 9000)
@@ -263,6 +265,28 @@ class OutputTests(SynchronousTestCase):
         self.assertIn("File name too long", str(error))
         self.assertEqual(self.reactor.tcpClients, [])
         self.assertEqual(self.files(), {})
+
+
+class PrintingTests(SynchronousTestCase):
+    """Without ``--output``, to a pipe."""
+
+    def test_cancelled_while_nobody_reads_it_writes_no_more(self) -> None:
+        reactor = MemoryReactorClock()
+        _, writing = pipe(self)
+        output = StandardOutput(reactor, writing.fileno())
+        options = PoetryOptions()
+        options.parseOptions(["9000"])
+        with mock.patch("netdemo.cli.poetry.StandardOutput", return_value=output):
+            running = Deferred.fromCoroutine(options.run(reactor))
+        protocol: Any = reactor.tcpClients[0][2].buildProtocol(PEER)
+        wire = Wire(protocol)
+        protocol.makeConnection(wire)
+        protocol.dataReceived(bytes(1024 * 1024))  # more than a pipe takes
+        wire.end()
+        self.assertEqual([output], reactor.getWriters())
+        running.cancel()
+        self.failureResultOf(running, CancelledError)
+        self.assertEqual([], reactor.getWriters())
 
 
 class NameTests(SynchronousTestCase):
