@@ -99,6 +99,12 @@ class MessageTests(EchoCommandTestCase):
                 (0, b"Server said: hello\n", b""), (done.returncode, done.stdout, done.stderr)
             )
 
+    def test_certificate_that_is_anothers_is_told(self) -> None:
+        address = self.tls.replace("ssl:", "tls:") + f":trustRoots={self.folder}"
+        done = self.echo("hello", address=address)
+        words = f"netdemo echo: {address}: the certificate is not for 127.0.0.1\n"
+        self.assertEqual((1, b"", words.encode()), (done.returncode, done.stdout, done.stderr))
+
     def test_any_message_comes_back(self) -> None:
         for message in (b"", b"-x-", b"\xff\xfe", b"a\nb", "Grüße".encode(), b"x" * 100_000):
             done = self.echo("--", os.fsdecode(message))
