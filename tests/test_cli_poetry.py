@@ -209,9 +209,9 @@ class OutputTests(SynchronousTestCase):
 
     def test_one_that_fails_leaves_no_file_though_others_go_on(self) -> None:
         running = self.start("9000", "9001")
-        self.connect(0).end(ConnectionError("gone"))
+        self.connect(1).end(ConnectionError("gone"))
         (name,) = os.listdir(self.folder)
-        self.assertTrue(name.startswith(".9001."))
+        self.assertTrue(name.startswith(".9000."))
         running.cancel()
         self.failureResultOf(running, CancelledError)
 
