@@ -11,10 +11,18 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from netdemo.cli.progress import REFRESH, Bars
+from tests.test_cli_stdio import pipe
 
 
 class Terminal(StringIO):
-    """A stream that says that it is a terminal."""
+    """A stream that says that it is a terminal, and has room when `descriptor` has."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def fileno(self) -> int:
+        return self._descriptor
 
     def isatty(self) -> bool:
         return True
@@ -23,8 +31,8 @@ class Terminal(StringIO):
 class Gone(Terminal):
     """A terminal that has gone, at once or when `error` is set."""
 
-    def __init__(self, error: Exception | None = None) -> None:
-        super().__init__()
+    def __init__(self, descriptor: int, error: Exception | None = None) -> None:
+        super().__init__(descriptor)
         self.error = error
 
     def write(self, text: str) -> int:
@@ -38,6 +46,7 @@ class BarsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
+        _, self.writing = pipe(self)
         environment = {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
         patched = mock.patch.dict(os.environ, environment)
         patched.start()
@@ -74,7 +83,7 @@ class BarsTests(SynchronousTestCase):
 
     def test_terminal_that_goes_is_drawn_on_no_more(self) -> None:
         for error in (OSError(errno.EIO, "Input/output error"), BrokenPipeError()):
-            stream = Gone()
+            stream = Gone(self.writing.fileno())
             with Bars(stream, self.clock) as bars:
                 bar = bars.add("9000", lambda: 4000)
                 stream.error = error
@@ -87,11 +96,12 @@ class BarsTests(SynchronousTestCase):
             self.assertEqual(stream.getvalue(), before)
 
     def test_terminal_that_is_gone_from_the_start_is_not_drawn_on(self) -> None:
-        with Bars(Gone(OSError(errno.EIO, "Input/output error")), self.clock) as bars:
+        gone = Gone(self.writing.fileno(), OSError(errno.EIO, "Input/output error"))
+        with Bars(gone, self.clock) as bars:
             bars.print("lost")
 
     def test_line_that_is_printed_while_bars_are_hidden_leaves_them_hidden(self) -> None:
-        stream = Terminal()
+        stream = Terminal(self.writing.fileno())
         with Bars(stream, self.clock) as bars:
             bars.add("9000", lambda: 4000)
             with bars.hidden():
@@ -100,7 +110,7 @@ class BarsTests(SynchronousTestCase):
                 self.assertEqual(stream.getvalue(), before + "down\n")
 
     def test_bytes_are_shown_as_they_come(self) -> None:
-        stream, received = Terminal(), [0]
+        stream, received = Terminal(self.writing.fileno()), [0]
         with Bars(stream, self.clock) as bars:
             bar = bars.add("[::1]:9000", lambda: received[0])
             received[0] = 4000
@@ -112,14 +122,24 @@ class BarsTests(SynchronousTestCase):
         self.assertIn("5.0 kB", stream.getvalue())
         self.assertIn("done", stream.getvalue())
 
+    def test_terminal_that_is_stopped_is_not_drawn_on(self) -> None:
+        stream = Terminal(self.writing.fileno())
+        with Bars(stream, self.clock):
+            before = stream.getvalue()
+            os.set_blocking(self.writing.fileno(), False)
+            while self.writing.write(bytes(65536)):  # None when it is full
+                pass
+            self.clock.advance(REFRESH)
+            self.assertEqual(stream.getvalue(), before)
+
     def test_failure_is_shown_with_the_bytes_that_came(self) -> None:
-        stream = Terminal()
+        stream = Terminal(self.writing.fileno())
         with Bars(stream, self.clock) as bars:
             bars.failed(bars.add("9000", lambda: 4000))
         self.assertRegex(stream.getvalue(), r"4\.0 kB.*failed")
 
     def test_hidden_bars_are_not_drawn_and_come_back(self) -> None:
-        stream = Terminal()
+        stream = Terminal(self.writing.fileno())
         with Bars(stream, self.clock) as bars:
             bars.add("9000", lambda: 4000)
             with bars.hidden():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import select
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TextIO
@@ -145,5 +146,10 @@ class Bars:
     def _refresh(self) -> None:
         for bar, received in self._received.items():
             self._progress.update(bar, completed=received())
-        if self._live is not None:
-            self._draw(self._live.refresh)
+        self._draw(self._redraw)
+
+    def _redraw(self) -> None:
+        # A terminal that is stopped, with Ctrl-S for example, would stop this process too.
+        has_room = select.select([], [self._console.file], [], 0)[1]
+        if self._live is not None and has_room:
+            self._live.refresh()
