@@ -23,6 +23,7 @@ from twisted.internet.interfaces import (
 from zope.interface import implementer
 
 from netdemo.errors import NetdemoError
+from netdemo.pausing import PausingConsumer
 from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class StandardInput:
 
 
 @implementer(IWriteDescriptor, IConsumer)
-class StandardOutput:
+class StandardOutput(PausingConsumer):
     """Writes to standard output as fast as it is taken, and pauses its producer meanwhile.
 
     When it can't be written, the producer is stopped, and `flush` tells why. The descriptor stays
@@ -124,8 +125,6 @@ class StandardOutput:
         self._room = select.poll()
         self._room.register(self._descriptor, select.POLLOUT)
         self._waiting = bytearray()
-        self._producer: Any = None
-        self._producer_paused = False
         self._error: NetdemoError | SystemExit | None = None
         self._flushed: Waiters[None] = Waiters()
 
@@ -135,19 +134,8 @@ class StandardOutput:
             return
         self._waiting += data
         self._reactor.addWriter(self)
-        if self._producer is not None and len(self._waiting) > MAX_WAITING:
-            self._producer_paused = True
-            self._producer.pauseProducing()
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Pause `producer`, a push producer, while more than `MAX_WAITING` bytes wait."""
-        if self._producer is not None or not streaming:
-            raise RuntimeError(f"cannot register {producer}: expected one, which pushes")
-        self._producer = producer
-
-    def unregisterProducer(self) -> None:
-        self._producer = None
-        self._producer_paused = False
+        if len(self._waiting) > MAX_WAITING:
+            self._pause_producer()
 
     def flush(self) -> Deferred[None]:
         """Fire when nothing waits, which is at once if there is room for it.
@@ -195,9 +183,7 @@ class StandardOutput:
         if self._waiting:
             return
         self._reactor.removeWriter(self)
-        if self._producer_paused:
-            self._producer_paused = False
-            self._producer.resumeProducing()
+        self._resume_producer()
         self._flushed.callback(None)
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: ARG002
@@ -207,8 +193,7 @@ class StandardOutput:
     def _fail(self, error: NetdemoError | SystemExit) -> None:
         self._error = error
         self.abort()
-        if self._producer is not None:
-            self._producer.stopProducing()
+        self._stop_producer()
         self._flushed.errback(error)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionClosed, ConnectionDone
@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from netdemo.connecting import connect, connection_reason
 from netdemo.errors import EchoError
+from netdemo.pausing import PausingConsumer
 from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ async def echo_client(
 
 
 @implementer(IConsumer, IPushProducer)
-class EchoClient(Protocol, TimeoutMixin):
+class EchoClient(PausingConsumer, Protocol, TimeoutMixin):
     """Sends what is written to it, and compares what comes back byte for byte, until it is closed.
 
     It is a consumer, whose producer is paused while `WINDOW` bytes are under way, and a push
@@ -96,8 +97,7 @@ class EchoClient(Protocol, TimeoutMixin):
         self.received = received
         self.sent = self.back = 0
         self._expected = bytearray()
-        self._producer: Any = None
-        self._producer_paused = self._paused = False
+        self._paused = False
         self._half_closed = self._closing = self._ended = False
         self._error: EchoError | None = None
         self._back: Waiters[None] = Waiters()
@@ -114,20 +114,8 @@ class EchoClient(Protocol, TimeoutMixin):
         self.transport.write(data)
         if self.timeOut is None:
             self._watch()
-        if self._producer is not None and len(self._expected) >= WINDOW:
-            self._producer_paused = True
-            self._producer.pauseProducing()
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Pause `producer`, a push producer, while `WINDOW` bytes are under way."""
-        if self._producer is not None or not streaming:
-            raise RuntimeError(f"cannot register {producer}: expected one, which pushes")
-        self._producer = producer
-
-    def unregisterProducer(self) -> None:
-        """Forget the producer: it has written all it had."""
-        self._producer = None
-        self._producer_paused = False
+        if len(self._expected) >= WINDOW:
+            self._pause_producer()
 
     def half_close(self) -> None:
         """Tell the server that nothing more comes. TLS has no half-close: there it does nothing."""
@@ -201,9 +189,8 @@ class EchoClient(Protocol, TimeoutMixin):
         if self._error is not None:
             self.abort()
             return
-        if self._producer_paused and len(self._expected) <= WINDOW // 2:
-            self._producer_paused = False
-            self._producer.resumeProducing()
+        if len(self._expected) <= WINDOW // 2:
+            self._resume_producer()
         if not self._expected:
             self._back.callback(None)
 
@@ -222,9 +209,8 @@ class EchoClient(Protocol, TimeoutMixin):
         self.setTimeout(None)
         if self._error is None and (self._expected or not self._closing):
             self._error = EchoError(self._early(reason.value or ConnectionDone()))
-        if self._producer is not None:
-            self._producer.stopProducing()
-            self.unregisterProducer()
+        self._stop_producer()
+        self.unregisterProducer()
         if self._error is None:
             self._end.callback(None)
         else:
