@@ -55,24 +55,36 @@ def has_socket(transport: object) -> TypeGuard[Connection]:
     return isinstance(transport, Connection) and not transport.TLS
 
 
+def write_at_once(transport: IStreamTransport, data: bytes) -> None:
+    """Write `data`; a socket takes it at once, if nothing waits, without a turn of the reactor."""
+    if has_socket(transport) and not (transport.dataBuffer or transport._tempDataBuffer):
+        data = _send(transport.socket, data)
+    if data:
+        transport.write(data)
+
+
 def write_and_end(transport: IStreamTransport, data: bytes) -> bool:
     """Write `data`, the first and the last of a connection, and say that nothing more comes.
 
-    A socket takes both at once, as a rule, which spares two turns of the reactor. Returns whether
-    it has: else they wait in the transport.
+    A socket takes both at once, as a rule, in one packet. Returns whether it has: else they wait
+    in the transport.
     """
     if has_socket(transport):
-        try:
-            sent = transport.socket.send(data, MORE_COMES)
-        except OSError:
-            sent = 0  # the transport finds out why
-        if sent == len(data):
+        data = _send(transport.socket, data, MORE_COMES)
+        if not data:
             with suppress(OSError):  # the peer has gone, which the transport finds out too
                 transport.socket.shutdown(socket.SHUT_WR)
             # When both sides have ended, another shutdown is a costly exception for nothing.
             transport._shouldShutdown = False
             return True
-        data = data[sent:]
     transport.write(data)
     end_writing(transport)
     return False
+
+
+def _send(to: socket.socket, data: bytes, flags: int = 0) -> bytes:
+    """Return what the socket did not take; the transport finds out why."""
+    try:
+        return data[to.send(data, flags) :]
+    except OSError:
+        return data

@@ -12,7 +12,13 @@ from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from netdemo.transport import has_socket, lowest, unacknowledged, write_and_end
+from netdemo.transport import (
+    has_socket,
+    lowest,
+    unacknowledged,
+    write_and_end,
+    write_at_once,
+)
 
 LARGE = os.urandom(1024 * 1024)
 
@@ -73,6 +79,57 @@ class UnacknowledgedTests(SocketTestCase):
 
     def test_transport_in_memory_keeps_nothing(self) -> None:
         self.assertEqual(0, unacknowledged(StringTransport()))
+
+
+class WriteAtOnceTests(SocketTestCase):
+    """What is written while nothing else waits."""
+
+    def test_socket_takes_it_at_once(self) -> None:
+        write_at_once(self.transport, b"hello")
+        self.assertEqual(b"hello", self.read())
+        self.assertEqual([], self.reactor.getWriters())
+
+    def test_what_waits_goes_first(self) -> None:
+        self.transport.write(b"one ")
+        write_at_once(self.transport, b"two")
+        self.assertRaises(BlockingIOError, self.read)
+        self.turn()
+        self.assertEqual(b"one two", self.read())
+
+    def test_what_the_socket_does_not_take_waits(self) -> None:
+        received = b""
+        for piece in (LARGE, b"two", b"three"):
+            write_at_once(self.transport, piece)
+        while self.reactor.getWriters():
+            received += self.read()
+            self.turn()
+        self.assertTrue(received + self.read() == LARGE + b"twothree")
+
+    def test_what_was_sent_partly_goes_first(self) -> None:
+        write_at_once(self.transport, LARGE)
+        received = self.read()
+        self.turn()
+        write_at_once(self.transport, b"two")
+        while self.reactor.getWriters():
+            received += self.read()
+            self.turn()
+        self.assertTrue(received + self.read() == LARGE + b"two")
+
+    def test_producer_is_paused_when_much_waits(self) -> None:
+        producer = StringTransport()
+        self.transport.registerProducer(producer, True)
+        write_at_once(self.transport, LARGE)
+        self.assertEqual("paused", producer.producerState)
+
+    def test_peer_that_has_gone_is_found_out_by_the_transport(self) -> None:
+        self.peer.close()
+        write_at_once(self.transport, b"hello")
+        self.assertIs(CONNECTION_LOST, self.turn())
+
+    def test_transport_in_memory_is_written_to(self) -> None:
+        transport: Any = StringTransport()
+        write_at_once(transport, b"hello")
+        self.assertEqual(b"hello", transport.value())
 
 
 class WriteAndEndTests(SocketTestCase):

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from netdemo.echo.datagrams import DatagramEchoService
 from netdemo.listening import GRACE, GracefulService, LimitedFactory
-from netdemo.transport import unacknowledged
+from netdemo.transport import unacknowledged, write_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class EchoProtocol(Protocol, TimeoutMixin):
     def dataReceived(self, data: bytes) -> None:
         if self.timeOut is not None:
             self.resetTimeout()
-        self.transport.write(data)
+        write_at_once(self.transport, data)
 
     def readConnectionLost(self) -> None:
         """Send what is left, then close: the peer has half-closed and waits for its echo."""
