@@ -198,7 +198,8 @@ class GracefulService(MultiService):
     """Listens on each of `endpoints` with one `factory`; each child is named as its endpoint.
 
     Stopping it closes the listeners, gives connections `grace` seconds to end, and aborts those
-    that are left; ``stopService`` fires when the last is gone.
+    that are left; ``stopService`` fires when the last is gone. When starting raises
+    `StartupError`, the endpoints before the one that it names listen, until it is stopped.
     """
 
     def __init__(
@@ -206,8 +207,8 @@ class GracefulService(MultiService):
     ) -> None:
         super().__init__()
         self.factory = factory
-        self._reactor = reactor
         self.grace = grace
+        self._reactor = reactor
         for endpoint in endpoints:
             service = ListeningService(endpoint, factory, reactor)
             service.setName(endpoint)
