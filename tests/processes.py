@@ -20,6 +20,9 @@ from unittest import SkipTest, TestCase
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Programs shall buffer what they write as they do for their users.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 PATIENCE = 60.0
 """Seconds to wait for a line or an end before a test gives up."""
 

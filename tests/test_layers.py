@@ -32,7 +32,7 @@ FLOORS = (
     ("netdemo", "testing"),
     (
         "netdemo.cli",
-        "options connection output stdio progress ping echo poetry send receive command main",
+        "options connection stdio output progress ping echo poetry send receive command main",
     ),
     ("netdemo.tap", "options command echo poetry broker bridge"),
     ("twisted.plugins", "netdemo_plugins"),

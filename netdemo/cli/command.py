@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater, react
 from twisted.python import usage
 
+from netdemo.cli.stdio import tell
 from netdemo.errors import NetdemoError
 
 # Each verb's module, and what that needs, is imported when the verb is chosen.
@@ -65,7 +66,8 @@ def run_command() -> None:
     try:
         options.parseOptions()
     except (usage.UsageError, NetdemoError) as error:
-        sys.exit(f"netdemo: {error}")
+        tell(f"netdemo: {error}")
+        sys.exit(1)
 
     async def run(reactor: Any) -> None:
         _leave_threads(reactor)
@@ -84,9 +86,11 @@ def run_command() -> None:
         try:
             await running
         except NetdemoError as error:
-            raise SystemExit(f"netdemo {options.subCommand}: {error}") from None
+            tell(f"netdemo {options.subCommand}: {error}")
+            raise SystemExit(1) from None
         except CancelledError:
-            raise SystemExit(f"netdemo {options.subCommand}: interrupted") from None
+            tell(f"netdemo {options.subCommand}: interrupted")
+            raise SystemExit(1) from None
         finally:
             ended.callback(None)
 

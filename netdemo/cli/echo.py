@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, FirstError, gatherResults
@@ -17,6 +15,7 @@ from netdemo.cli.stdio import (
     StandardOutput,
     check_standard_input,
     check_standard_output,
+    tell,
 )
 from netdemo.coercion import positive_integer
 from netdemo.connecting import client_endpoint
@@ -89,10 +88,8 @@ class EchoOptions(Options):
         elif self["message"] is not None:
             await say(client, os.fsencode(self["message"]), output)
         else:
-            if os.isatty(0) and sys.stderr is not None:
-                hint = "each line comes back, Ctrl-D ends"
-                with suppress(OSError):
-                    print(f"connected to {self['connect']}; {hint}", file=sys.stderr)
+            if os.isatty(0):
+                tell(f"connected to {self['connect']}; each line comes back, Ctrl-D ends")
             await stream(client, StandardInput(client, reactor), output)
         await client.close()
 

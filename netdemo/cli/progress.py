@@ -20,6 +20,8 @@ from rich.progress import (
 )
 from twisted.internet.task import LoopingCall
 
+from netdemo.cli.stdio import silence
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -112,10 +114,13 @@ class Bars:
             self._draw(self._show)
 
     def _write(self, text: str) -> None:
-        if self._stream is not None:
-            with suppress(OSError, ValueError):
-                self._stream.write(text)
-                self._stream.flush()
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._silence()
 
     def _draw(self, draw: Callable[[], None]) -> None:
         """Draw, and never again once the terminal can't be written: it has gone, perhaps."""
@@ -124,7 +129,12 @@ class Bars:
         try:
             draw()
         except (OSError, ValueError):
-            self._enabled = False
+            self._silence()
+
+    def _silence(self) -> None:
+        self._enabled = False
+        with suppress(OSError, ValueError):  # it is in memory
+            silence(self._console.file.fileno())
 
     def _show(self) -> None:
         # A new one each time: a used one would go up over the lines of others to where it was.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -14,7 +13,7 @@ from netdemo.amqp.destination import source
 from netdemo.bridge.routes import PREFETCH
 from netdemo.cli.connection import connected
 from netdemo.cli.options import Options
-from netdemo.cli.stdio import check_standard_output
+from netdemo.cli.stdio import check_standard_output, silence
 from netdemo.coercion import positive_integer
 from netdemo.errors import NetdemoError
 
@@ -107,7 +106,6 @@ class Printer:
             self.done.callback(None)
 
     def _fail(self, error: BaseException) -> NoReturn:
-        # Nothing must be written again when Python flushes it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        silence(1)
         self.done.errback(error)
         raise Reject(requeue=True)

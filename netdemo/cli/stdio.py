@@ -53,6 +53,23 @@ def check_standard_output() -> None:
         raise NetdemoError("standard output is closed: expected it open")
 
 
+def silence(descriptor: int) -> None:
+    """Lose what is written to `descriptor`, also by Python, which writes again when it ends."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, descriptor)
+    os.close(nothing)
+
+
+def tell(line: str) -> None:
+    """Write `line` to standard error; when it can't be, it is lost, and nothing else is."""
+    if sys.stderr is None:
+        return
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        silence(2)
+
+
 @implementer(IReadDescriptor, IPushProducer)
 class StandardInput:
     """Writes what is read to `consumer`, and registers as its producer.

@@ -219,3 +219,13 @@ class NetdemoTests(ProcessTestCase):
         (port,) = free_ports(1)
         text = self.refusal("receive", "/queue/x", broker=f"amqp://us3r:p4ssw0rd@127.0.0.1:{port}/")
         self.assertIn(f"netdemo receive: amqp://127.0.0.1:{port}/: ", text)
+
+    def test_refusal_that_cannot_be_told_has_its_status_all_the_same(self) -> None:
+        (port,) = free_ports(1)
+        for arguments in ("dance", f"echo --connect {port} hello"):
+            for redirection in ("2>/dev/full", "2>&-"):
+                command = f"{PROGRAMS}/netdemo {arguments} {redirection}"
+                ended = subprocess.run(
+                    ["sh", "-c", command], cwd=self.cwd, stdin=subprocess.DEVNULL, timeout=PATIENCE
+                )
+                self.assertEqual(1, ended.returncode)
