@@ -100,6 +100,10 @@ class RabbitMQNode:
         assert self._server is not None
         os.killpg(self._server.pid, signal.SIGCONT)
 
+    def sync(self) -> None:
+        """Have the node write to its disk what was declared, before it is killed."""
+        self.control("eval", "mnesia:sync_log().")
+
     def control(self, *arguments: str) -> str:
         """Run ``rabbitmqctl`` on the node and return what it prints."""
         return subprocess.run(

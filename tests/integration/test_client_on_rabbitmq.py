@@ -240,9 +240,12 @@ class RestoringTests(ClientOnRabbitMQTestCase):
     """The broker goes away and comes back."""
 
     async def test_nothing_unconfirmed_is_lost_when_the_node_is_killed(self) -> None:
-        await self.client.declare(Topology(queues=(Queue(self.queue),)))
-        messages = [Message(b"%d" % number) for number in range(20_000)]
-        published = [self.client.publish(each, "", self.queue) for each in messages]
+        publisher = Publisher(Topology(queues=(Queue(self.queue),)))
+        self.client.add(publisher)
+        first, *others = messages = [Message(b"%d" % number) for number in range(20_000)]
+        await publisher.publish(first, "", self.queue)
+        await deferToThread(self.node.sync)  # the queue is there, and is to be there afterwards
+        published = [publisher.publish(each, "", self.queue) for each in others]
         await published[2000]
         self.assertFalse(published[-1].called)
         await deferToThread(self.node.kill)
