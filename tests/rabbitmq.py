@@ -102,7 +102,7 @@ class RabbitMQNode:
 
     def sync(self) -> None:
         """Have the node write to its disk what was declared, before it is killed."""
-        self.control("eval", "mnesia:sync_log().")
+        self.control("eval", "mnesia:dump_log().")
 
     def control(self, *arguments: str) -> str:
         """Run ``rabbitmqctl`` on the node and return what it prints."""

@@ -95,6 +95,7 @@ class RealLogTests(BridgeTestCase):
         pull = self.pull()
         nc = self.nc(b"".join(lines))
         seen = {pull.readline() for _ in range(1000)}
+        self.node.sync()
         self.assertIsNone(nc.poll(), "everything was sent before the broker was killed")
         self.node.kill()
         self.node.start()
