@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LOG = Path("/var/log/dpkg.log")
 SECRET = "s3cret"
 
+RESTART = 180.0
+"""Seconds that a node may take to come up again, and then the bridge, which backs off to 30 s."""
+
 
 class BridgeTestCase(RabbitMQTestCase):
     """A test with a queue of its own, and bridges to it as real processes."""
@@ -52,9 +55,11 @@ class BridgeTestCase(RabbitMQTestCase):
         """Connect to the push route, or another one at `port`."""
         return self._connected(port or self.push_port)
 
-    def pull(self, port: int = 0) -> IO[bytes]:
+    def pull(self, port: int = 0, patience: float = PATIENCE) -> IO[bytes]:
         """Connect to the pull route, or another one at `port`."""
-        file = self._connected(port or self.pull_port).makefile("rb")
+        connection = self._connected(port or self.pull_port)
+        connection.settimeout(patience)
+        file = connection.makefile("rb")
         self.addCleanup(file.close)
         return file
 
@@ -92,7 +97,7 @@ class RealLogTests(BridgeTestCase):
         lines = [b"%d %s\n" % numbered for numbered in enumerate(self.log.splitlines() * 20)]
         bridge = self.bridge()
         bridge.wait_for("ready")
-        pull = self.pull()
+        pull = self.pull(patience=RESTART)
         nc = self.nc(b"".join(lines))
         seen = {pull.readline() for _ in range(1000)}
         self.node.sync()
