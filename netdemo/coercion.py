@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from twisted.python import usage
@@ -13,24 +14,20 @@ if TYPE_CHECKING:
 
 def positive_number(option: str) -> Callable[[str], float]:
     """Coerce the value of `option` to a number of more than 0, seconds for example."""
-
-    def coerce(text: str) -> float:
-        with suppress(ValueError):
-            if 0 < (number := float(text)) < float("inf"):
-                return number
-        raise usage.UsageError(f"bad {option} {text!r}: expected a number of more than 0")
-
-    return coerce
+    return _number(option, lambda number: number > 0, "of more than 0")
 
 
 def number_from_0(option: str) -> Callable[[str], float]:
     """Coerce the value of `option` to a number of at least 0, seconds for example."""
+    return _number(option, lambda number: number >= 0, "of at least 0")
 
+
+def _number(option: str, fits: Callable[[float], bool], expected: str) -> Callable[[str], float]:
     def coerce(text: str) -> float:
         with suppress(ValueError):
-            if 0 <= (number := float(text)) < float("inf"):
+            if isfinite(number := float(text)) and fits(number):
                 return number
-        raise usage.UsageError(f"bad {option} {text!r}: expected a number of at least 0")
+        raise usage.UsageError(f"bad {option} {text!r}: expected a number {expected}")
 
     return coerce
 
