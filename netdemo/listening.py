@@ -35,23 +35,22 @@ GRACE: Final = 5.0
 """Seconds that connections have to end when their service stops."""
 
 
-class ListeningService(Service):
-    """Listens on an endpoint string while it runs.
+class PortService(Service):
+    """Listens on `place`, so named in errors and in the log, while it runs.
 
-    Starting raises `StartupError` when the endpoint can't be listened on, a port in use for
-    example, so that a service which looks alive is alive. Paths in the endpoint are those of the
-    directory where the service is built: twistd changes it after that.
-
-    :raises ValueError: or what else its parser raises, for a malformed endpoint.
+    Starting raises `StartupError` when that can't be listened on, a port in use for example, so
+    that a service which looks alive is alive.
     """
 
     _log = Logger()
+    _listening: Deferred[IListeningPort | None] | None = None
 
-    def __init__(self, endpoint: str, factory: IProtocolFactory, reactor: Any) -> None:
-        self.endpoint = endpoint
-        self._server = _absolute(serverFromString(reactor, endpoint))
-        self._factory = factory
-        self._listening: Deferred[IListeningPort | None] | None = None
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def open_port(self) -> Deferred[IListeningPort]:
+        """Listen; fire with the port, or fail with the reason."""
+        raise NotImplementedError
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -76,12 +75,32 @@ class ListeningService(Service):
         def refused(failure: Failure) -> None:
             refusals.append(failure)
             if self._listening is not None:  # no endpoint of Twisted itself refuses so late
-                self._log.failure("cannot listen on {endpoint}", failure, endpoint=self.endpoint)
+                self._log.failure("cannot listen on {endpoint}", failure, endpoint=self.place)
 
-        listening = self._server.listen(self._factory).addErrback(refused)
+        listening = self.open_port().addErrback(refused)
         if refusals:
-            raise StartupError(f"cannot listen on {self.endpoint}: {_refusal(refusals[0])}")
+            raise StartupError(f"cannot listen on {self.place}: {_reason(refusals[0])}")
         self._listening = listening
+
+
+class ListeningService(PortService):
+    """Listens on an endpoint string while it runs.
+
+    Paths in the endpoint are those of the directory where the service is built: twistd changes it
+    after that.
+
+    :raises ValueError: or what else its parser raises, for a malformed endpoint.
+    """
+
+    def __init__(self, endpoint: str, factory: IProtocolFactory, reactor: Any) -> None:
+        super().__init__(endpoint)
+        self.endpoint = endpoint
+        self._server = _absolute(serverFromString(reactor, endpoint))
+        self._factory = factory
+
+    def open_port(self) -> Deferred[IListeningPort]:
+        listening: Deferred[IListeningPort] = self._server.listen(self._factory)
+        return listening
 
 
 def _absolute(server: Any) -> Any:
@@ -97,17 +116,13 @@ def _stop_listening(port: IListeningPort | None) -> Deferred[None]:
     return stopping or succeed(None)
 
 
-def _refusal(refusal: Failure) -> object:
+def _reason(refusal: Failure) -> object:
     # An OSError is that of a socket's lock file, an OverflowError a port's beyond 65535.
     refusal.trap(CannotListenError, OSError, OverflowError)
     if isinstance(refusal.value, CannotListenError):
-        return listening_reason(refusal.value)
+        error = refusal.value.socketError
+        return getattr(error, "strerror", None) or error
     return refusal.value
-
-
-def listening_reason(error: CannotListenError) -> object:
-    """Say in a few words why a port can't be listened on."""
-    return getattr(error.socketError, "strerror", None) or error.socketError
 
 
 def check_endpoint(endpoint: str, reactor: Any) -> str:

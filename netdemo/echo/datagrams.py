@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.application.service import Service
-from twisted.internet.defer import succeed
-from twisted.internet.error import CannotListenError, MessageLengthError
+from twisted.internet.defer import execute
+from twisted.internet.error import MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 
-from netdemo.errors import StartupError
-from netdemo.listening import listening_reason
+from netdemo.listening import PortService
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -50,40 +48,21 @@ class DatagramEchoProtocol(DatagramProtocol):
             self.dropped += 1
 
 
-class DatagramEchoService(Service):
-    """Echoes datagrams on `port` of the interface with the address `host`, while it runs.
-
-    Starting raises `StartupError` when the port can't be had.
-    """
+class DatagramEchoService(PortService):
+    """Echoes datagrams on `port` of the interface with the address `host`, while it runs."""
 
     def __init__(self, host: str, port: int, reactor: Any) -> None:
+        super().__init__(f"UDP port {port} of {host}")
         self.host = host
         self.port = port
         self.protocol = DatagramEchoProtocol()
         self._reactor = reactor
-        self._listening: IListeningPort | None = None
 
-    def privilegedStartService(self) -> None:
-        super().privilegedStartService()
-        self._listen()
-
-    def startService(self) -> None:
-        if self._listening is None:
-            self._listen()
-        super().startService()
-
-    def stopService(self) -> Deferred[None]:
-        super().stopService()
-        listening, self._listening = self._listening, None
-        stopping = None if listening is None else listening.stopListening()
-        return stopping or succeed(None)
-
-    def _listen(self) -> None:
-        try:
-            self._listening = self._reactor.listenUDP(
-                self.port, self.protocol, interface=self.host, maxPacketSize=MAX_DATAGRAM
-            )
-        except CannotListenError as error:
-            raise StartupError(
-                f"cannot listen on UDP port {self.port} of {self.host}: {listening_reason(error)}"
-            ) from None
+    def open_port(self) -> Deferred[IListeningPort]:
+        return execute(
+            self._reactor.listenUDP,
+            self.port,
+            self.protocol,
+            interface=self.host,
+            maxPacketSize=MAX_DATAGRAM,
+        )
