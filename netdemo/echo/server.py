@@ -41,8 +41,7 @@ class EchoProtocol(Protocol, TimeoutMixin):
         self.setTimeout(self.factory.idle_timeout)
 
     def dataReceived(self, data: bytes) -> None:
-        if self.timeOut is not None:
-            self.resetTimeout()
+        self.resetTimeout()
         write_at_once(self.transport, data)
 
     def readConnectionLost(self) -> None:
