@@ -10,7 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from netdemo.amqp.message import Message
+    from netdemo.amqp.topology import Item
 
 
 class NetdemoError(Exception):
@@ -71,6 +74,10 @@ class ConnectionClosedByUs(ConnectionClosed):
     reply_code = 200
 
 
+class ConnectionBlocked(AMQPError):
+    """The broker takes nothing more that is published, until an alarm of its own is over."""
+
+
 class HandshakeTimeout(ConnectionClosed):
     """TCP was connected, but AMQP was not open in time."""
 
@@ -91,6 +98,19 @@ class ChannelLost(ChannelClosed):
 
 class ConsumerCancelled(ChannelClosed):
     """The broker cancelled a consumer, because its queue was deleted or moved."""
+
+
+class DeclarationError(AMQPError):
+    """Some of a topology was refused; the text is about the first.
+
+    `refusals` are pairs of an exchange, queue or binding and its `ChannelClosed`: 404 for one that
+    is missing, 406 for one that is declared otherwise.
+    """
+
+    def __init__(self, refusals: Sequence[tuple[Item, ChannelClosed]]) -> None:
+        first = refusals[0][1]
+        super().__init__(first.reply_text, first.reply_code)
+        self.refusals = refusals
 
 
 class PublishError(AMQPError):

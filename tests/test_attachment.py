@@ -6,14 +6,11 @@ from pika import spec
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionLost
 
-from netdemo.amqp.client import STOP_TIMEOUT
 from netdemo.amqp.consumer import Consumer
-from netdemo.amqp.declaration import Declaration
 from netdemo.amqp.message import Message
 from netdemo.amqp.publisher import Publisher
-from netdemo.amqp.session import HANDSHAKE_TIMEOUT
 from netdemo.amqp.topology import Exchange, Topology
-from netdemo.errors import ChannelClosed, ConnectionClosed, NotSentError, OutcomeUnknownError
+from netdemo.errors import ConnectionClosed, NotSentError, OutcomeUnknownError
 from tests.clients import ClientTestCase
 from tests.peer import SERVER_PROPERTIES
 
@@ -59,7 +56,7 @@ class RestoringTests(ClientTestCase):
         peer.send(spec.Channel.Close(404, "NOT_FOUND - no exchange 'nope'", 60, 40), channel=1)
         self.failureResultOf(bad, NotSentError)
         peer.expect(spec.Channel.CloseOk)
-        self.assertEqual(self.client.state, "ready")
+        self.assertEqual(self.client.status.state, "ready")
         self.reactor.advance(1)
         peer.expect(spec.Channel.Open)
         self.assertIn("NOT_FOUND - no exchange 'nope' (404)", self.logged[-1])
@@ -76,30 +73,6 @@ class RestoringTests(ClientTestCase):
         self.reactor.advance(1)
         self.accept()
         self.assertEqual(self.consumes(), [])
-
-    def test_declare_fires_when_it_is_declared_and_its_channel_closed(self) -> None:
-        self.client.startService()
-        peer = self.accept()
-        declaring = self.client.declare(Topology(exchanges=(Exchange("e"),)))
-        asked = [type(each) for each in peer.agree()]
-        self.successResultOf(declaring)
-        self.assertEqual(asked, [spec.Channel.Open, spec.Exchange.Declare, spec.Channel.Close])
-
-    def test_declare_waits_for_a_connection(self) -> None:
-        declaring = self.client.declare(Topology(exchanges=(Exchange("e"),)))
-        self.client.startService()
-        self.assertNoResult(declaring)
-        self.accept()
-        self.successResultOf(declaring)
-
-    def test_declare_fails_in_the_brokers_words(self) -> None:
-        self.client.startService()
-        peer = self.accept()
-        declaring = self.client.declare(Topology(exchanges=(Exchange("e"),)))
-        peer.expect(spec.Channel.Open)
-        peer.send(spec.Channel.OpenOk(), channel=2)
-        peer.send(spec.Channel.Close(406, "PRECONDITION_FAILED - other type", 40, 10), channel=2)
-        self.assertEqual(self.failureResultOf(declaring, ChannelClosed).value.reply_code, 406)
 
 
 class RefusedTests(ClientTestCase):
@@ -129,7 +102,7 @@ class RefusedTests(ClientTestCase):
     def test_unexpected_error_is_logged_with_its_traceback_and_tried_again(self) -> None:
         self.client.startService()
         peer = self.accept()
-        self.client.add(Declaration(Topology(exchanges=(Exchange("e" * 256),))))
+        self.client.add(Publisher(Topology(exchanges=(Exchange("e" * 256),))))
         peer.agree()
         self.assertEqual(len(self.flushLoggedErrors(Exception)), 1)
         self.assertIn("next attempt in 2.0 s", self.logged[-1])
@@ -145,54 +118,7 @@ class RefusedTests(ClientTestCase):
         self.assertFalse(peer.wire.connected)
         self.reactor.advance(1)
         self.accept()
-        self.assertEqual(self.client.state, "ready")
-
-
-class DeclaringFirstTests(ClientTestCase):
-    """On a new connection every `Declaration` comes before others."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.client.add(Declaration(Topology(exchanges=(Exchange("e"),)), name="route"))
-        self.done = self.client.publish(Message(b"x"), "", "q")
-        self.client.startService()
-        self.peer = self.connect().let_in()
-
-    def test_nothing_is_published_before_the_broker_has_answered(self) -> None:
-        asked = [type(each) for each in self.peer.agree()]
-        self.assertLess(asked.index(spec.Exchange.Declare), asked.index(spec.Basic.Publish))
-        self.peer.send(spec.Basic.Ack(1), channel=2)
-        self.successResultOf(self.done)
-
-    def test_declaration_without_an_answer_holds_the_others_up_for_a_while_only(self) -> None:
-        self.peer.expect(spec.Channel.Open)
-        self.peer.send(spec.Channel.OpenOk(), channel=1)
-        self.peer.expect(spec.Exchange.Declare)
-        self.assertEqual(self.client.state, "connecting")
-        self.reactor.advance(HANDSHAKE_TIMEOUT)
-        self.assertEqual(self.client.state, "ready")
-        self.assertIn("route: no answer from the broker within 10 s; going on without", self.logged)
-        self.assertIn(spec.Basic.Publish, [type(each) for each in self.peer.agree()])
-        self.peer.send(spec.Basic.Ack(1), channel=2)
-        self.successResultOf(self.done)
-
-    def test_connection_that_is_lost_meanwhile_is_made_again(self) -> None:
-        self.peer.expect(spec.Channel.Open)
-        self.peer.wire.end(ConnectionLost())
-        self.reactor.advance(1)
-        peer = self.accept()
-        self.assertEqual(self.client.state, "ready")
-        peer.send(spec.Basic.Ack(1), channel=2)
-        self.successResultOf(self.done)
-
-    def test_stopped_meanwhile_it_ends(self) -> None:
-        self.peer.expect(spec.Channel.Open)
-        self.done.cancel()
-        self.failureResultOf(self.done, CancelledError)
-        stopping = self.client.stopService()
-        self.reactor.advance(STOP_TIMEOUT)
-        self.successResultOf(stopping)
-        self.assertFalse(self.peer.wire.connected)
+        self.assertEqual(self.client.status.state, "ready")
 
 
 class RemovingTests(ClientTestCase):
@@ -241,7 +167,7 @@ class RemovingTests(ClientTestCase):
         self.peer.wire.end(ConnectionLost())
         self.reactor.advance(1)
         self.accept()
-        self.assertEqual(self.client.state, "ready")
+        self.assertEqual(self.client.status.state, "ready")
         self.assertEqual(self.consumes(), [])
 
     def test_removed_as_soon_as_it_consumes(self) -> None:

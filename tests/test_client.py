@@ -14,8 +14,8 @@ from zope.interface.verify import verifyObject
 from netdemo.amqp.client import STOP_TIMEOUT, AMQPClient
 from netdemo.amqp.consumer import Consumer
 from netdemo.amqp.message import Message
+from netdemo.amqp.publisher import Publisher
 from netdemo.amqp.session import HANDSHAKE_TIMEOUT
-from netdemo.amqp.topology import Exchange, Topology
 from netdemo.errors import BrokerURLError, ConnectionClosed, NotSentError, OutcomeUnknownError
 from tests.clients import REFUSAL, SECRET, ClientTestCase
 
@@ -39,7 +39,7 @@ class ConnectingTests(ClientTestCase):
         self.assertEqual(self.reactor.tcpClients, [])
         self.client.startService()
         self.assertEqual(self.attempt()[:2], ("one", 1))
-        self.assertEqual(self.client.state, "connecting")
+        self.assertEqual(self.client.status.state, "connecting")
 
     def test_ready_when_amqp_is_open_not_when_tcp_is(self) -> None:
         self.client.startService()
@@ -49,7 +49,7 @@ class ConnectingTests(ClientTestCase):
         peer.let_in()
         self.successResultOf(ready)
         self.successResultOf(self.client.when_ready())
-        self.assertEqual(self.client.state, "ready")
+        self.assertEqual(self.client.status.state, "ready")
 
     def test_password_is_in_no_log(self) -> None:
         self.client.startService()
@@ -66,7 +66,7 @@ class BackOffTests(ClientTestCase):
     def test_refused_connection_is_tried_again_after_the_delay(self) -> None:
         self.client.startService()
         self.refuse()
-        self.assertEqual(self.client.state, "waiting")
+        self.assertEqual(self.client.status.state, "waiting")
         self.reactor.advance(1.9)
         self.assertEqual(len(self.reactor.tcpClients), 1)
         self.reactor.advance(0.1)
@@ -91,14 +91,14 @@ class BackOffTests(ClientTestCase):
     def test_peer_that_drops_during_the_handshake_counts(self) -> None:
         self.client.startService()
         self.connect().wire.end(ConnectionLost())
-        self.assertEqual(self.client.state, "waiting")
+        self.assertEqual(self.client.status.state, "waiting")
 
     def test_handshake_that_takes_too_long_is_aborted_and_counts(self) -> None:
         self.client.startService()
         peer = self.connect()
         self.reactor.advance(HANDSHAKE_TIMEOUT)
         self.assertFalse(peer.wire.connected)
-        self.assertEqual(self.client.state, "waiting")
+        self.assertEqual(self.client.status.state, "waiting")
 
     def test_success_forgets_the_failures(self) -> None:
         self.client.startService()
@@ -176,7 +176,7 @@ class StoppingTests(ClientTestCase):
         peer = self.connect()
         self.successResultOf(self.client.stopService())
         self.assertFalse(peer.wire.connected)
-        self.assertEqual(self.client.state, "stopped")
+        self.assertEqual(self.client.status.state, "stopped")
 
     def test_stopped_while_connecting_waits_for_the_end_of_the_attempt(self) -> None:
         self.client.startService()
@@ -281,7 +281,7 @@ class StoppingTests(ClientTestCase):
         self.failureResultOf(stopping, CancelledError)
         peer.agree()
         self.assertFalse(peer.wire.connected)
-        self.assertEqual(self.client.state, "stopped")
+        self.assertEqual(self.client.status.state, "stopped")
 
     def test_started_while_it_stops_connects_again_after_that(self) -> None:
         self.client.startService()
@@ -298,8 +298,11 @@ class StoppingTests(ClientTestCase):
     def test_stopped_while_the_connection_is_lost_it_can_be_started_again(self) -> None:
         self.client.startService()
         peer = self.accept()
-        declaring = self.client.declare(Topology(exchanges=(Exchange("e"),)))
-        stopped = declaring.addErrback(lambda _: self.client.stopService())
+        publisher = Publisher(republish=False)
+        self.client.add(publisher)
+        peer.agree()
+        publishing = publisher.publish(Message(b"x"), "", "q")
+        stopped = publishing.addErrback(lambda _: self.client.stopService())
         peer.wire.end(ConnectionLost())
         self.successResultOf(stopped)
         self.client.startService()

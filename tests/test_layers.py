@@ -24,7 +24,7 @@ FLOORS = (
     ("netdemo.poetry", "client file lingering sending server"),
     (
         "netdemo.amqp",
-        "broker_url window message topology interfaces channel session attachment "
+        "broker_url window message topology interfaces status channel session attachment "
         "declaration destination publisher consumer client rpc",
     ),
     ("netdemo.broker", "wire exchanges queues store vhost connection server"),
@@ -47,6 +47,7 @@ ORDER = [
 UPWARD_TYPES = {
     # For annotations alone: what is handed over is made on a higher floor.
     ("netdemo.errors", "netdemo.amqp.message"),
+    ("netdemo.errors", "netdemo.amqp.topology"),
     ("netdemo.amqp.topology", "netdemo.amqp.interfaces"),
 }
 

@@ -8,6 +8,7 @@ from netdemo.amqp.client import AMQPClient
 from netdemo.amqp.consumer import Consumer, Reject
 from netdemo.amqp.message import Delivery, Message
 from netdemo.amqp.publisher import Publisher
+from netdemo.amqp.status import Status
 from netdemo.amqp.topology import Binding, Exchange, Queue, Topology
 from netdemo.amqp.window import Window
 
@@ -22,6 +23,7 @@ __all__ = [
     "Publisher",
     "Queue",
     "Reject",
+    "Status",
     "Topology",
     "Window",
 ]

@@ -23,8 +23,7 @@ class Attachment:
     """Gives `user` a channel with its topology declared, and another when it ends for an error.
 
     `retry_policy` returns seconds to wait after so many failures in a row; 0 is a channel that
-    had worked. It ends with the session, and with `end`. `tried` fires when the user works for
-    the first time, or could not.
+    had worked. It ends with the session, and with `end`.
     """
 
     _log = Logger()
@@ -40,7 +39,6 @@ class Attachment:
         self._session = session
         self._clock = clock
         self._retry_policy = retry_policy
-        self.tried: Deferred[None] = Deferred()
         self._ended = False
         self._working: Deferred[None] = succeed(None)
 
@@ -60,10 +58,7 @@ class Attachment:
     async def _work(self) -> None:
         failures = 0
         while True:
-            try:
-                reason, worked = await self._work_on_a_channel()
-            finally:
-                self._has_tried()
+            reason, worked = await self._work_on_a_channel()
             if self._ended or isinstance(reason, ChannelLost | ChannelClosedByUs):
                 return
             failures = 0 if worked else failures + 1
@@ -86,7 +81,6 @@ class Attachment:
             await self._user.topology.declare(channel)
             await self._user.attach(channel)
             worked = True
-            self._has_tried()
             if not self._ended:  # it may have been ended from within `attach`
                 reason = await channel.closed
         except ChannelClosed as closed:
@@ -95,14 +89,10 @@ class Attachment:
             if not self._ended:  # else it is the cancellation
                 self._log.failure("{user}", user=self._user)
                 reason = ChannelClosed(repr(error))
+        self._user.detach(reason)
         if channel is not None:
-            self._user.detach(reason)
             channel.close().addErrback(self._unless_cancelled)
         return reason, worked
-
-    def _has_tried(self) -> None:
-        if not self.tried.called:
-            self.tried.callback(None)
 
     def _unless_cancelled(self, failure: Failure) -> None:
         if not failure.check(CancelledError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,9 +17,10 @@ from twisted.logger import Logger
 from netdemo.amqp.attachment import Attachment
 from netdemo.amqp.broker_url import BrokerURL
 from netdemo.amqp.consumer import PREFETCH, Consumer
-from netdemo.amqp.declaration import Declaration
+from netdemo.amqp.declaration import Declarations
 from netdemo.amqp.publisher import Publisher
 from netdemo.amqp.session import HANDSHAKE_TIMEOUT, Session
+from netdemo.amqp.status import Observable, Status
 from netdemo.errors import ChannelClosedByUs, ConnectionClosed
 from netdemo.waiters import Waiters
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from netdemo.amqp.interfaces import IChannelUser, ISession
     from netdemo.amqp.message import Message
     from netdemo.amqp.topology import Topology
+    from netdemo.errors import ConnectionBlocked
 
 INITIAL_DELAY: Final = 0.2
 MAX_DELAY: Final = 30.0
@@ -43,15 +44,17 @@ STOP_TIMEOUT: Final = 10.0
 """Seconds that stopping waits for what is in hand."""
 
 
-class AMQPClient(Service):
+class AMQPClient(Observable, Service):
     """Keeps one AMQP connection to the first of several brokers that lets it in.
 
     Brokers are tried in turn. Failures are counted until AMQP is open, not until TCP is, and
-    each makes the next delay longer. Every publisher and consumer has a channel of its own, which
-    is opened again, with its topology, when it or the connection is lost.
+    each makes the next delay longer. On each connection the topology is declared first. Every
+    publisher and consumer has a channel of its own, which is opened again when it or the
+    connection is lost.
 
-    `state` is one of ``connecting``, ``ready``, ``waiting`` and ``stopped``; `reason` is what
-    ended the latest attempt or connection.
+    The state of `status` is one of ``connecting``, ``ready``, ``blocked`` (the broker takes
+    nothing that is published, for an alarm of its own), ``waiting`` (for the next attempt) and
+    ``stopped``; its reason is what ended the latest attempt or connection.
     """
 
     _log = Logger()
@@ -61,6 +64,8 @@ class AMQPClient(Service):
         urls: Sequence[str],
         reactor: Any,
         *,
+        topology: Topology | None = None,
+        publisher: Publisher | None = None,
         retry_policy: Callable[[int], float] | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
         stop_timeout: float = STOP_TIMEOUT,
@@ -68,11 +73,15 @@ class AMQPClient(Service):
     ) -> None:
         """Prepare for the brokers at `urls`; nothing is connected before the service starts.
 
-        `retry_policy` returns seconds to wait after so many failures in a row (1 is the first).
+        What the broker refuses of `topology` is logged, and tried again while all else goes on.
+        `publisher` is the one behind `publish`, for another window than the default.
+        `retry_policy` returns seconds to wait after so many failures in a row (1 is the first);
+        ``backoffPolicy(0.5, 60.0)`` of `twisted.application.internet` makes one.
         `endpoint` builds what a broker is connected through, given its URL and the reactor.
 
         :raises BrokerURLError: for a malformed URL.
         """
+        super().__init__(Status("stopped"))
         self._brokers = [BrokerURL.parse(url) for url in urls]
         if not self._brokers:
             raise ValueError("no broker URL: expected at least one")
@@ -81,15 +90,16 @@ class AMQPClient(Service):
         self._handshake_timeout = handshake_timeout
         self._stop_timeout = stop_timeout
         self._endpoint = endpoint
-        self.state = "stopped"
-        self.reason: ConnectionClosed | None = None
         self._failures = 0
         self._session: ISession | None = None
         self._connecting: Deferred[None] = succeed(None)
         self._stopping: Waiters[None] | None = None
         self._users: dict[IChannelUser, Attachment | None] = {}
         self._waiting: list[tuple[Deferred[None], int | None]] = []
-        self._publisher = Publisher()
+        self._declarations = Declarations(reactor, self._retry_policy)
+        if topology is not None:
+            self._declarations.add(topology).addErrback(lambda _: None)  # they log it
+        self._publisher = publisher or Publisher()
         self.add(self._publisher)
 
     def startService(self) -> None:
@@ -119,7 +129,7 @@ class AMQPClient(Service):
         Fails with `ConnectionClosed` when the service is stopped, and, if it is given, after so
         many failures in a row.
         """
-        if self.state == "ready":
+        if self._open:
             return succeed(None)
         waiting: Deferred[None] = Deferred(self._no_longer_waiting)
         self._waiting.append((waiting, fail_after_failures))
@@ -143,18 +153,18 @@ class AMQPClient(Service):
         return consuming.addCallback(lambda _: consumer)
 
     def declare(self, topology: Topology) -> Deferred[None]:
-        """Declare `topology` once, as soon as AMQP is open.
+        """Declare `topology` as soon as AMQP is open, and again on every later connection.
 
-        Fails with `ChannelClosed`, in the broker's words, at the first item that it refuses,
-        and with `ConnectionClosed` when the service is stopped.
+        Fails with `DeclarationError`, in the broker's words, when it refuses some of it (which is
+        tried again, and logged), and with `ConnectionClosed` when the service is stopped.
         """
-        return Deferred.fromCoroutine(self._declare(topology))
+        return self._declarations.add(topology)
 
     def add(self, user: IChannelUser) -> None:
         """Give `user` a channel, now and on every later connection.
 
-        On each new connection every `Declaration` comes first, and the others when the broker
-        has answered them all, or not within the time for a handshake.
+        On a new connection that is when every topology was declared, as far as the broker agrees
+        and answers within the time for a handshake.
 
         :raises ValueError: when it was added before.
         """
@@ -162,7 +172,7 @@ class AMQPClient(Service):
             raise ValueError(f"{user} was added before")
         self._users[user] = None
         user.start()
-        if self._session is not None and self.state == "ready" and self._stopping is None:
+        if self._session is not None and self._open and self._stopping is None:
             self._attach(user, self._session)
 
     def remove(self, user: IChannelUser) -> None:
@@ -175,18 +185,13 @@ class AMQPClient(Service):
             self._users.pop(user, None)
             user.give_up(ChannelClosedByUs(f"{user} was removed from its client"))
 
+    @property
+    def _open(self) -> bool:
+        return self.status.state in ("ready", "blocked")
+
     def _not_consuming(self, failure: Failure, consumer: Consumer) -> Failure:
         self.remove(consumer)
         return failure
-
-    async def _declare(self, topology: Topology) -> None:
-        await self.when_ready()
-        assert self._session is not None
-        channel = await self._session.open_channel()
-        try:
-            await topology.declare(channel)
-        finally:
-            await channel.close()
 
     def _start(self) -> None:
         for user in self._users:
@@ -196,21 +201,22 @@ class AMQPClient(Service):
 
     async def _stay_connected(self) -> None:
         self._failures = 0
+        reason: ConnectionClosed | None = None
         for broker in cycle(self._brokers):
-            self.state = "connecting"
+            self._change_status(Status("connecting", reason, str(broker)))
             try:
                 session = await self._connect(broker)
             except (CancelledError, ConnectingCancelledError):
                 raise
             except Exception as error:
                 self._failures += 1
-                self.reason = self._reason(error)
+                reason = self._reason(error)
             else:
                 self._failures = 0
-                self.reason = await self._use(session, broker)
-            if self.state != "stopped":
-                await self._wait(broker)
-            if self.state == "stopped":
+                reason = await self._use(session, broker)
+            if self.status.state != "stopped":
+                await self._wait(broker, reason)
+            if self.status.state == "stopped":
                 return
 
     async def _connect(self, broker: BrokerURL) -> ISession:
@@ -233,41 +239,29 @@ class AMQPClient(Service):
 
     async def _use(self, session: ISession, broker: BrokerURL) -> ConnectionClosed:
         self._session = session
-        await self._attach_declarations(session)
-        if self.state == "connecting" and not session.closed.called:
-            self._ready(session, broker)
-        reason = await session.closed
-        self._session = None
-        for user in list(self._users):
-            self._detach(user)
-        return reason
-
-    async def _attach_declarations(self, session: ISession) -> None:
-        """Have what all may rely on declared, as far as the broker agrees, before others come."""
-        for user in list(self._users):
-            if isinstance(user, Declaration):
-                self._attach(user, session)
-        pending = deque(each for each in self._users.values() if each is not None)
-
-        async def all_tried() -> None:
-            while pending:
-                await pending[0].tried
-                pending.popleft()
-
         try:
-            await Deferred.fromCoroutine(all_tried()).addTimeout(
+            await self._declarations.attach(session).addTimeout(
                 self._handshake_timeout, self._reactor
             )
         except DeferredTimeout:
             self._log.warn(
-                "{declaration}: no answer from the broker within {s:g} s; going on without",
-                declaration=pending[0],
+                "{broker}: the topology is not declared within {s:g} s; going on without",
+                broker=broker,
                 s=self._handshake_timeout,
             )
+        if self.status.state == "connecting" and not session.closed.called:
+            self._ready(session, broker)
+        reason = await session.closed
+        self._session = None
+        self._declarations.detach()
+        for user in list(self._users):
+            self._detach(user)
+        return reason
 
     def _ready(self, session: ISession, broker: BrokerURL) -> None:
         self._log.info("{broker}: ready", broker=broker)
-        self.state = "ready"
+        session.watch_blocked(lambda reason: self._blocked(reason, session, broker))
+        self._blocked(session.blocked, session, broker)
         for user in list(self._users):
             self._attach(user, session)
         waiting, self._waiting = self._waiting, []
@@ -275,18 +269,33 @@ class AMQPClient(Service):
             if not ready.called:  # else another's callback has cancelled it
                 ready.callback(None)
 
-    async def _wait(self, broker: BrokerURL) -> None:
-        self.state = "waiting"
+    def _blocked(
+        self, reason: ConnectionBlocked | None, session: ISession, broker: BrokerURL
+    ) -> None:
+        if session is not self._session or self.status.state == "stopped":
+            return
+        if reason is not None:
+            self._log.warn(
+                "{broker}: it takes nothing that is published: {reason}",
+                broker=broker,
+                reason=reason,
+            )
+        elif self.status.state == "blocked":
+            self._log.info("{broker}: it takes what is published again", broker=broker)
+        state = "ready" if reason is None else "blocked"
+        self._change_status(Status(state, reason, str(broker)))
+
+    async def _wait(self, broker: BrokerURL, reason: ConnectionClosed) -> None:
         delay = self._retry_policy(self._failures)
         self._log.warn(
             "{broker}: {reason}; next attempt in {delay:.1f} s",
             broker=broker,
-            reason=self.reason,
+            reason=reason,
             delay=delay,
         )
-        assert self.reason is not None
-        self._fail_waiting(self.reason, self._failures)
-        if self.state == "waiting":  # else one of those who waited has stopped the service
+        self._change_status(Status("waiting", reason, str(broker)))
+        self._fail_waiting(reason, self._failures)
+        if self.status.state == "waiting":  # else one of those who waited has stopped the service
             await deferLater(self._reactor, delay)
 
     def _attach(self, user: IChannelUser, session: ISession) -> None:
@@ -302,12 +311,12 @@ class AMQPClient(Service):
             attachment.end()
 
     async def _stop(self) -> None:
-        if self.state != "stopped":
+        if self.status.state != "stopped":
             try:
                 await self._drain().addTimeout(self._stop_timeout, self._reactor)
             except DeferredTimeout:
                 self._log.warn("stopped with work in hand after {s} s", s=self._stop_timeout)
-        self.state = "stopped"
+        self._change_status(Status("stopped"))
         if self._session is not None:
             await self._session.close()
         self._connecting.cancel()
@@ -317,6 +326,7 @@ class AMQPClient(Service):
         reason = ConnectionClosed("the client was stopped")
         for user in list(self._users):
             user.give_up(reason)
+        self._declarations.give_up(reason)
         self._fail_waiting(reason, None)
 
     def _stopped(self) -> None:

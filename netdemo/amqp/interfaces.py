@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from netdemo.amqp.message import Delivery, Message, Return
     from netdemo.amqp.topology import Binding, Exchange, Queue, Topology
-    from netdemo.errors import AMQPError, ChannelClosed, ConnectionClosed
+    from netdemo.errors import AMQPError, ChannelClosed, ConnectionBlocked, ConnectionClosed
 
 
 class ISession(Interface):
@@ -30,6 +30,13 @@ class ISession(Interface):
     closed: Deferred[ConnectionClosed] = Attribute(
         "Fires, never fails, with the reason when an open session has ended."
     )
+
+    blocked: ConnectionBlocked | None = Attribute(
+        "Why the broker takes nothing that is published now, ``None`` when it does."
+    )
+
+    def watch_blocked(listener: Callable[[ConnectionBlocked | None], None]) -> None:
+        """Call `listener` whenever `blocked` has changed, with its new value."""
 
     def open_channel() -> Deferred[IChannel]:
         """Fire with a new channel, or fail with `ChannelClosed`."""

@@ -13,9 +13,9 @@ at a time, until the one that costs the channel again is alone, and fails.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -41,7 +41,14 @@ if TYPE_CHECKING:
 
     from netdemo.amqp.interfaces import IChannel
     from netdemo.amqp.message import Message, Return
-    from netdemo.errors import AMQPError
+    from netdemo.errors import AMQPError, PublishError
+
+
+BACKLOG_MESSAGES: Final = 100_000
+"""Messages that wait for room in the window or for a connection, unless said otherwise."""
+
+BACKLOG_BYTES: Final = 256 * 1024 * 1024
+"""Bytes of their bodies, unless said otherwise."""
 
 
 @attrs.define(eq=False)
@@ -56,17 +63,27 @@ class _Outgoing:
     sent: bool = False
     returned: Return | None = None
 
-    @property
-    def key(self) -> tuple[str | None, str, str]:
-        return self.message.message_id, self.exchange, self.routing_key
+    def may_be(self, returned: Return) -> bool:
+        """Tell whether `returned` may be this one, which has not come back yet."""
+        return (
+            self.mandatory
+            and self.returned is None
+            and self.message.message_id == returned.message.message_id
+            and self.routing_key == returned.routing_key
+            and self.exchange == returned.exchange
+        )
 
 
 @implementer(IChannelUser)
 class Publisher:
     """Publishes on a channel of its own, at most `window` messages and bytes unconfirmed.
 
-    What is published beyond the window, or before there is a channel, waits in order. How much
-    waits is up to the caller, to whom the Deferred of `publish` is the back-pressure.
+    What is published beyond the window, or before there is a channel, waits in order, up to the
+    limits of `backlog`. The Deferred of `publish` is the back-pressure: a caller with no more
+    than the window's messages without a result never comes there.
+
+    What was not confirmed when its connection is lost is published again on the next one, or,
+    without `republish`, fails with `OutcomeUnknownError`.
     """
 
     _log = Logger()
@@ -76,16 +93,19 @@ class Publisher:
         topology: Topology | None = None,
         *,
         window: Window | None = None,
+        backlog: Window | None = None,
+        republish: bool = True,
         name: str = "publisher",
     ) -> None:
         self.topology = topology or Topology()
         self.name = name
         self._window = window or Window()
+        self._backlog = backlog or Window(BACKLOG_MESSAGES, BACKLOG_BYTES)
+        self._republish = republish
         self._channel: IChannel | None = None
         self._next_tag = 1
-        self._waiting: deque[_Outgoing] = deque()
+        self._waiting: OrderedDict[_Outgoing, None] = OrderedDict()
         self._unconfirmed: dict[int, _Outgoing] = {}
-        self._returnable: dict[tuple[str | None, str, str], deque[_Outgoing]] = {}
         self._suspects: set[_Outgoing] = set()
         self._drained: Waiters[None] = Waiters()
         self._stopped: AMQPError | None = None
@@ -100,9 +120,9 @@ class Publisher:
     ) -> Deferred[None]:
         """Publish `message`; fire when the broker has confirmed exactly this one.
 
-        Fails with `UnroutableError`, `NackedError` or `NotSentError`, and with
-        `OutcomeUnknownError` when the client is stopped before the broker has answered.
-        Cancelling it gives up the outcome, and the message if it was not sent yet.
+        Fails with `UnroutableError`, `NackedError` or `NotSentError` (also when the backlog is
+        full), and with `OutcomeUnknownError` when the client is stopped before the broker has
+        answered. Cancelling it gives up the outcome, and the message if it was not sent yet.
 
         An outcome is that of the last time the message was sent. When it was sent before on a
         connection that was lost, an error does not tell that the broker has not that one.
@@ -110,11 +130,15 @@ class Publisher:
         done: Deferred[None] = Deferred(lambda _: self._cancelled(outgoing))
         outgoing = _Outgoing(message, exchange, routing_key, mandatory, done)
         if self._stopped is not None:
-            outgoing.done.errback(NotSentError(self._stopped.reply_text, message))
+            done.errback(NotSentError(self._stopped.reply_text, message))
+        elif self._channel is not None and not self._waiting and self._room():
+            self._put_on_the_wire(outgoing, self._channel)
+        elif self._backlog.full:
+            backlog = f"{self._backlog.messages} messages of {self._backlog.size} bytes"
+            done.errback(NotSentError(f"{backlog} wait before it", message))
         else:
-            self._waiting.append(outgoing)
-            self._send()
-        return outgoing.done
+            self._wait(outgoing)
+        return done
 
     def start(self) -> None:
         self._stopped = None
@@ -129,19 +153,25 @@ class Publisher:
     def detach(self, reason: ChannelClosed) -> None:
         self._channel = None
         sent = list(self._unconfirmed.values())
+        self._unconfirmed.clear()
         again = [outgoing for outgoing in sent if not outgoing.done.called]
-        guilty = None
-        if not (isinstance(reason, ChannelLost | ChannelClosedByUs) or self._declaration_refused):
-            if len(sent) == 1 and again:
-                guilty = again.pop()
+        failed: list[_Outgoing] = []
+        error: type[PublishError] = OutcomeUnknownError
+        if isinstance(reason, ChannelLost | ChannelClosedByUs) or self._declaration_refused:
+            if not self._republish:
+                failed, again = again, []
+        elif len(sent) == 1:
+            failed, again = again, []
+            error = NotSentError
+        else:
             self._suspects.update(again)
         self._suspects.difference_update(set(sent) - set(again))
-        self._waiting.extendleft(reversed(again))
-        for tag in list(self._unconfirmed):
-            self._forget(tag).returned = None
+        for outgoing in reversed(again):
+            outgoing.returned = None
+            self._wait(outgoing, first=True)
         self._give_room_back(sent)
-        if guilty is not None:
-            self._settle(guilty, NotSentError(reason.reply_text, guilty.message, reason.reply_code))
+        for outgoing in failed:
+            self._settle(outgoing, error(reason.reply_text, outgoing.message, reason.reply_code))
         self._look_whether_drained()
 
     def drain(self) -> Deferred[None]:
@@ -151,25 +181,18 @@ class Publisher:
 
     def give_up(self, reason: AMQPError) -> None:
         self._stopped = reason
-        left = [*self._unconfirmed.values(), *self._waiting]
-        self._waiting.clear()
-        for outgoing in left:
+        waiting = list(self._waiting)
+        for outgoing in waiting:
+            self._no_longer_waiting(outgoing)
+        for outgoing in [*self._unconfirmed.values(), *waiting]:
             error = OutcomeUnknownError if outgoing.sent else NotSentError
             self._settle(outgoing, error(reason.reply_text, outgoing.message))
 
     def _send(self) -> None:
         while self._waiting and self._channel is not None and self._room():
-            outgoing = self._waiting.popleft()
-            try:
-                self._put_on_the_wire(outgoing, self._channel)
-            except ChannelClosed:  # `detach` will follow
-                self._waiting.appendleft(outgoing)
-                return
-            except Exception as error:  # the codec refuses it
-                self._settle(
-                    outgoing,
-                    NotSentError(f"it can't be put on the wire: {error!r}", outgoing.message),
-                )
+            outgoing = next(iter(self._waiting))
+            self._no_longer_waiting(outgoing)
+            self._put_on_the_wire(outgoing, self._channel)
         self._look_whether_drained()
 
     def _room(self) -> bool:
@@ -181,26 +204,34 @@ class Publisher:
         self._next_tag += 1
         self._unconfirmed[tag] = outgoing
         self._window.take(len(outgoing.message.body))
-        if outgoing.mandatory:
-            self._returnable.setdefault(outgoing.key, deque()).append(outgoing)
         try:
             channel.publish(
                 outgoing.message, outgoing.exchange, outgoing.routing_key, outgoing.mandatory
             )
-        except Exception:
-            self._next_tag = tag
-            self._give_room_back([self._forget(tag)])
-            raise
-        outgoing.sent = True
+        except ChannelClosed:  # `detach` will follow
+            self._channel = None
+            self._not_sent(tag)
+            self._wait(outgoing, first=True)
+        except Exception as error:  # the codec refuses it
+            self._not_sent(tag)
+            reason = f"it can't be put on the wire: {error!r}"
+            self._settle(outgoing, NotSentError(reason, outgoing.message))
+        else:
+            outgoing.sent = True
 
-    def _forget(self, tag: int) -> _Outgoing:
-        outgoing = self._unconfirmed.pop(tag)
-        same = self._returnable.get(outgoing.key)
-        if same is not None and outgoing in same:
-            same.remove(outgoing)
-            if not same:
-                del self._returnable[outgoing.key]
-        return outgoing
+    def _not_sent(self, tag: int) -> None:
+        self._next_tag = tag
+        self._give_room_back([self._unconfirmed.pop(tag)])
+
+    def _wait(self, outgoing: _Outgoing, *, first: bool = False) -> None:
+        self._waiting[outgoing] = None
+        if first:
+            self._waiting.move_to_end(outgoing, last=False)
+        self._backlog.take(len(outgoing.message.body))
+
+    def _no_longer_waiting(self, outgoing: _Outgoing) -> None:
+        del self._waiting[outgoing]
+        self._backlog.give_back(len(outgoing.message.body))
 
     def _give_room_back(self, outgoing: Iterable[_Outgoing]) -> None:
         """Do so after all else is in order: who waits for room may publish at once."""
@@ -208,8 +239,7 @@ class Publisher:
             self._window.give_back(len(each.message.body))
 
     def _returned(self, returned: Return) -> None:
-        key = (returned.message.message_id, returned.exchange, returned.routing_key)
-        candidates = [each for each in self._returnable.get(key, ()) if each.returned is None]
+        candidates = [each for each in self._unconfirmed.values() if each.may_be(returned)]
         # Routing may depend on more than the key (an exchange of type headers).
         same = (each for each in candidates if each.message == returned.message)
         if candidates:
@@ -220,7 +250,7 @@ class Publisher:
             tags = list(takewhile(lambda tag: tag <= delivery_tag, self._unconfirmed))
         else:
             tags = [tag for tag in (delivery_tag,) if tag in self._unconfirmed]
-        settled = [self._forget(tag) for tag in tags]
+        settled = [self._unconfirmed.pop(tag) for tag in tags]
         self._give_room_back(settled)
         for outgoing in settled:
             self._settle(outgoing, _error(outgoing, acked))
@@ -241,7 +271,7 @@ class Publisher:
 
     def _cancelled(self, outgoing: _Outgoing) -> None:
         if outgoing in self._waiting:
-            self._waiting.remove(outgoing)
+            self._no_longer_waiting(outgoing)
             self._suspects.discard(outgoing)
             self._look_whether_drained()
 

@@ -10,7 +10,7 @@ into ``_impl`` for `pika.connection.Connection`, and the channels are plain `pik
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pika.exceptions
 from OpenSSL.SSL import Error as TLSError
@@ -25,7 +25,12 @@ from zope.interface import implementer
 
 from netdemo.amqp.channel import Channel
 from netdemo.amqp.interfaces import ISession
-from netdemo.errors import ConnectionClosed, ConnectionClosedByUs, HandshakeTimeout
+from netdemo.errors import (
+    ConnectionBlocked,
+    ConnectionClosed,
+    ConnectionClosedByUs,
+    HandshakeTimeout,
+)
 from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -68,6 +73,8 @@ class Session(Protocol):
     ) -> None:
         self.opened: Deferred[ISession] = Deferred(lambda _: self.abort())
         self.closed: Deferred[ConnectionClosed] = Deferred()
+        self.blocked: ConnectionBlocked | None = None
+        self._on_blocked: Callable[[ConnectionBlocked | None], None] | None = None
         self._clock = clock
         self._handshake_timeout = handshake_timeout
         self._timer: IDelayedCall | None = None
@@ -83,6 +90,8 @@ class Session(Protocol):
         assert ready is not None
         ready.addCallbacks(lambda _: self._open(), lambda _: None)
         self._connection: Connection = self._protocol._impl
+        self._connection.add_on_connection_blocked_callback(self._was_blocked)
+        self._connection.add_on_connection_unblocked_callback(self._was_unblocked)
         self._connection._read_frame = self._read_frame  # type: ignore[method-assign]
         self._connection._output_marshaled_frames = self._write_frames  # type: ignore[method-assign,assignment]
         # Where pika gives up a connection: it would forget why, and wait without end for a peer
@@ -119,6 +128,9 @@ class Session(Protocol):
             self._ended = True
             self._ending.callback(None)
 
+    def watch_blocked(self, listener: Callable[[ConnectionBlocked | None], None]) -> None:
+        self._on_blocked = listener
+
     def open_channel(self) -> Deferred[IChannel]:
         return Channel(lambda: self._reason).open(self._connection)
 
@@ -144,6 +156,17 @@ class Session(Protocol):
         if not self.opened.called:  # else it was cancelled, and the connection is ending
             self._was_open = True
             self.opened.callback(self)
+
+    def _was_blocked(self, _: object, frame: Any) -> None:
+        self._change_blocked(ConnectionBlocked(frame.method.reason))
+
+    def _was_unblocked(self, _: object, frame: object) -> None:  # noqa: ARG002
+        self._change_blocked(None)
+
+    def _change_blocked(self, reason: ConnectionBlocked | None) -> None:
+        self.blocked = reason
+        if self._on_blocked is not None:
+            self._on_blocked(reason)
 
     def _handshake_timed_out(self) -> None:
         self._end(HandshakeTimeout(f"AMQP was not open within {self._handshake_timeout:g} s"))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from netdemo.amqp.interfaces import IChannel
 
 
@@ -22,6 +24,9 @@ class Exchange:
     arguments: dict[str, Any] | None = None
     passive: bool = False
 
+    def __str__(self) -> str:
+        return f"exchange {self.name!r}"
+
 
 @attrs.frozen
 class Queue:
@@ -34,6 +39,9 @@ class Queue:
     arguments: dict[str, Any] | None = None
     passive: bool = False
 
+    def __str__(self) -> str:
+        return f"queue {self.name!r}"
+
 
 @attrs.frozen
 class Binding:
@@ -45,6 +53,13 @@ class Binding:
     arguments: dict[str, Any] | None = None
     to_exchange: bool = False
 
+    def __str__(self) -> str:
+        kind = "exchange" if self.to_exchange else "queue"
+        return f"binding of {kind} {self.destination!r} to {self.source!r}"
+
+
+Item = Exchange | Queue | Binding
+
 
 @attrs.frozen
 class Topology:
@@ -54,15 +69,38 @@ class Topology:
     queues: tuple[Queue, ...] = ()
     bindings: tuple[Binding, ...] = ()
 
+    def __iter__(self) -> Iterator[Item]:
+        """Go through all of it, in the order in which it is declared."""
+        yield from self.exchanges
+        yield from self.queues
+        yield from self.bindings
+
+    def __add__(self, other: Topology) -> Topology:
+        """Return what both hold, this one's first."""
+        return Topology(
+            self.exchanges + other.exchanges,
+            self.queues + other.queues,
+            self.bindings + other.bindings,
+        )
+
     async def declare(self, channel: IChannel) -> None:
         """Declare everything on `channel`.
 
         :raises ChannelClosed: with the broker's words at the first item that it refuses, 404 for
             a missing and 406 for a different one; the channel is then closed.
         """
-        for exchange in self.exchanges:
-            await channel.exchange_declare(exchange)
-        for queue in self.queues:
-            await channel.queue_declare(queue)
-        for binding in self.bindings:
-            await channel.bind(binding)
+        for item in self:
+            await declare(item, channel)
+
+
+async def declare(item: Item, channel: IChannel) -> None:
+    """Declare one exchange, queue or binding on `channel`.
+
+    :raises ChannelClosed: with the broker's words when it refuses.
+    """
+    if isinstance(item, Exchange):
+        await channel.exchange_declare(item)
+    elif isinstance(item, Queue):
+        await channel.queue_declare(item)
+    else:
+        await channel.bind(item)

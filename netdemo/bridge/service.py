@@ -8,7 +8,6 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import gatherResults, maybeDeferred
 
 from netdemo.amqp.client import AMQPClient
-from netdemo.amqp.declaration import Declaration
 from netdemo.amqp.destination import source, target
 from netdemo.amqp.publisher import Publisher
 from netdemo.bridge.pull import PullFactory
@@ -70,5 +69,5 @@ def _push(route: PushRoute, client: AMQPClient, reactor: Any) -> PushFactory:
 def _pull(route: PullRoute, client: AMQPClient) -> PullFactory:
     come_from = source(route.destination)
     # Also while nobody pulls: what is published meanwhile shall wait there.
-    client.add(Declaration(come_from.topology, name=str(route)))
+    client.declare(come_from.topology).addErrback(lambda _: None)  # the client logs it
     return PullFactory(route, come_from, client)

@@ -25,8 +25,8 @@ from netdemo.amqp import (
 )
 from netdemo.amqp.message import new_message_id
 from netdemo.errors import (
-    ChannelClosed,
     ConnectionClosed,
+    DeclarationError,
     NackedError,
     NotSentError,
     UnroutableError,
@@ -157,7 +157,7 @@ class OutcomeTests(ClientOnRabbitMQTestCase):
         overhead = len(Header(1, 0, BasicProperties(headers={"h": ""})).marshal())
         await publish(131072 - overhead)
         await self.failing(publish(131072 - overhead + 1), NotSentError)
-        self.assertEqual(self.client.state, "ready")
+        self.assertEqual(self.client.status.state, "ready")
 
 
 class DeclarationTests(ClientOnRabbitMQTestCase):
@@ -166,7 +166,7 @@ class DeclarationTests(ClientOnRabbitMQTestCase):
     async def test_queue_with_other_arguments(self) -> None:
         await self.client.declare(Topology(queues=(Queue(self.queue),)))
         other = Topology(queues=(Queue(self.queue, durable=False),))
-        error = await self.failing(self.client.declare(other), ChannelClosed)
+        error = await self.failing(self.client.declare(other), DeclarationError)
         self.assertEqual(error.reply_code, 406)
         self.assertIn("inequivalent arg 'durable' for queue", error.reply_text)
         await self.client.publish(Message(b"x"), "", self.queue)

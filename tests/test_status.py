@@ -1,0 +1,135 @@
+"""`netdemo.amqp.status`: what state something is in, told to those who listen."""
+
+from __future__ import annotations
+
+from pika import spec
+from twisted.internet.error import ConnectionLost
+from twisted.trial.unittest import SynchronousTestCase
+
+from netdemo.amqp.status import Observable, Status
+from netdemo.errors import ConnectionBlocked, ConnectionClosed
+from tests.clients import REFUSAL, SECRET, ClientTestCase
+
+
+class Light(Observable):
+    """Something with a state."""
+
+    def turn(self, state: str) -> None:
+        """Have another state."""
+        self._change_status(Status(state))
+
+
+class ObservableTests(SynchronousTestCase):
+    """Listeners hear of every change, in order."""
+
+    def setUp(self) -> None:
+        self.light = Light(Status("red"))
+        self.heard: list[str] = []
+
+    def hear(self, status: Status) -> None:
+        """Remember what was told."""
+        self.heard.append(status.state)
+
+    def test_every_change_is_told_and_nothing_else(self) -> None:
+        self.light.add_status_listener(self.hear)
+        for state in ("red", "green", "green", "red"):
+            self.light.turn(state)
+        self.assertEqual(self.heard, ["green", "red"])
+
+    def test_removed_listener_hears_no_more(self) -> None:
+        self.light.add_status_listener(self.hear)
+        self.light.remove_status_listener(self.hear)
+        self.light.turn("green")
+        self.assertEqual(self.heard, [])
+        self.assertRaises(ValueError, self.light.remove_status_listener, self.hear)
+
+    def test_listener_that_raises_is_logged_and_the_others_hear(self) -> None:
+        self.light.add_status_listener(lambda _: 1 / 0)
+        self.light.add_status_listener(self.hear)
+        self.light.turn("green")
+        self.assertEqual(self.heard, ["green"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_listener_that_changes_it_leaves_the_order_to_the_others(self) -> None:
+        self.light.add_status_listener(lambda _: self.light.turn("red"))
+        self.light.add_status_listener(self.hear)
+        self.light.turn("green")
+        self.assertEqual(self.heard, ["green", "red"])
+        self.assertEqual(self.light.status.state, "red")
+
+
+class ClientStatusTests(ClientTestCase):
+    """The states of a client, and the broker's words in them."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.heard: list[Status] = []
+        self.client.add_status_listener(self.heard.append)
+        self.client.startService()
+
+    def states(self) -> list[str]:
+        """Return the states since this was asked last."""
+        states = [status.state for status in self.heard]
+        self.heard.clear()
+        return states
+
+    def test_from_connecting_to_ready_to_waiting(self) -> None:
+        self.assertEqual(self.client.status, Status("connecting", None, "amqp://one:1/"))
+        peer = self.accept()
+        self.assertEqual(self.client.status, Status("ready", None, "amqp://one:1/"))
+        peer.wire.end(ConnectionLost("gone"))
+        self.assertIn("non-clean", str(self.client.status.reason))
+        self.reactor.advance(1)
+        self.accept()
+        self.assertEqual(self.states(), ["connecting", "ready", "waiting", "connecting", "ready"])
+
+    def test_refusal_is_in_the_brokers_words_until_it_is_let_in(self) -> None:
+        self.refuse_login(self.connect())
+        for state in ("waiting", "connecting"):
+            status = self.client.status
+            self.assertEqual(status.state, state)
+            self.assertIsInstance(status.reason, ConnectionClosed)
+            self.assertEqual(str(status), f"{state}: amqp://one:1/: {REFUSAL} (403)")
+            self.assertNotIn(SECRET, repr(status))
+            self.reactor.advance(2)
+
+    def test_stopped(self) -> None:
+        peer = self.accept()
+        stopping = self.client.stopService()
+        peer.agree()
+        self.successResultOf(stopping)
+        self.assertEqual(self.client.status, Status("stopped"))
+
+    def test_listener_may_stop_the_client(self) -> None:
+        self.client.add_status_listener(
+            lambda status: status.state == "waiting" and self.client.stopService()
+        )
+        self.refuse()
+        self.assertEqual(self.client.status, Status("stopped"))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_alarm_of_the_broker_is_a_state_until_it_is_over(self) -> None:
+        peer = self.accept()
+        peer.send(spec.Connection.Blocked("low on memory"))
+        self.assertEqual(str(self.client.status), "blocked: amqp://one:1/: low on memory")
+        self.assertIsInstance(self.client.status.reason, ConnectionBlocked)
+        self.successResultOf(self.client.when_ready())
+        peer.send(spec.Connection.Unblocked())
+        self.assertEqual(self.client.status, Status("ready", None, "amqp://one:1/"))
+        self.assertEqual(self.states(), ["connecting", "ready", "blocked", "ready"])
+
+    def test_connection_that_is_lost_while_it_is_blocked_is_made_again(self) -> None:
+        peer = self.accept()
+        peer.send(spec.Connection.Blocked("low on memory"))
+        peer.wire.end(ConnectionLost())
+        self.reactor.advance(1)
+        self.accept()
+        self.assertEqual(self.states()[-3:], ["waiting", "connecting", "ready"])
+
+    def test_alarm_after_it_was_stopped_is_no_state(self) -> None:
+        peer = self.accept()
+        stopping = self.client.stopService()
+        peer.send(spec.Connection.Blocked("low on memory"))
+        self.assertEqual(self.client.status.state, "stopped")
+        peer.agree()
+        self.successResultOf(stopping)
