@@ -134,6 +134,7 @@ class ConsumingTests(ChannelTestCase):
         self.assertEqual(self.deliveries[0].message.body, b"")
 
     def test_ack_and_nack_name_the_delivery(self) -> None:
+        self.deliver()
         self.channel.ack(7)
         self.assertEqual(self.peer.expect(spec.Basic.Ack).delivery_tag, 7)
         self.channel.nack(8, requeue=False)

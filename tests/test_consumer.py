@@ -189,7 +189,7 @@ class EndingTests(TestCase):
         on = Consuming(seen.append, accepted=False)
         self.successResultOf(on.consumer.drain())
         on.deliver()
-        self.assertEqual(on.answers(), [])
+        self.assertTrue(on.peer.expect(spec.Basic.Nack).requeue)
         on.accept()
         on.peer.expect(spec.Basic.Cancel)
         self.assertEqual(seen, [])

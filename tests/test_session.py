@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from OpenSSL.SSL import Error as TLSError
 from OpenSSL.SSL import SysCallError
-from pika import spec
+from pika import BasicProperties, spec
+from pika.frame import Header, Method
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IProtocol
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
+from netdemo.amqp.channel import MAX_BODY
 from netdemo.amqp.interfaces import ISession
-from netdemo.amqp.session import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, MAX_BODY
+from netdemo.amqp.session import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT
 from netdemo.errors import (
     ChannelLost,
     ConnectionClosed,
@@ -19,6 +23,11 @@ from netdemo.errors import (
     HandshakeTimeout,
 )
 from tests.peer import SERVER_PROPERTIES, Peer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netdemo.amqp.message import Delivery
 
 REFUSAL = "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN."
 
@@ -184,6 +193,75 @@ class EndingTests(TestCase):
         self.peer.wire.end(ConnectionLost())
         error = self.failureResultOf(self.session.open_channel(), ChannelLost).value
         self.assertIn("non-clean", str(error))
+
+
+class ReadingTests(TestCase):
+    """What arrives together is dealt with in order, and answered together."""
+
+    def setUp(self) -> None:
+        self.peer = Peer().shake_hands()
+        self.channel = self.peer.open_channel()
+        self.received: list[int] = []
+        self.handle: Callable[[int], object] = self.channel.ack
+        self.channel.consume("q", self.deliver, lambda: None)
+        self.tag = self.peer.expect(spec.Basic.Consume).consumer_tag
+        self.peer.send(spec.Basic.ConsumeOk(self.tag), channel=1)
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Handle a delivery as the test wants."""
+        self.received.append(delivery.delivery_tag)
+        self.handle(delivery.delivery_tag)
+
+    def read(self, *tags: int) -> None:
+        """Have deliveries with `tags` arrive at once."""
+        header = Header(1, 0, BasicProperties()).marshal()
+        methods = [spec.Basic.Deliver(self.tag, tag, False, "", "q") for tag in tags]
+        data = b"".join(Method(1, method).marshal() + header for method in methods)
+        self.peer.session.dataReceived(data)
+
+    def test_acks_of_one_read_are_one(self) -> None:
+        self.read(1, 2, 3)
+        ack = self.peer.expect(spec.Basic.Ack)
+        self.assertEqual((ack.delivery_tag, ack.multiple), (3, True))
+        self.assertEqual(self.peer.received(), [])
+
+    def test_ack_of_what_was_read_before_goes_at_once(self) -> None:
+        self.handle = lambda _: None
+        self.read(1, 2)
+        self.channel.ack(2)
+        ack = self.peer.expect(spec.Basic.Ack)
+        self.assertEqual((ack.delivery_tag, ack.multiple), (2, False))
+
+    def test_acks_go_before_the_channel_is_closed(self) -> None:
+        def acknowledge_and_close(tag: int) -> None:
+            self.channel.ack(tag)
+            self.channel.close()
+
+        self.handle = acknowledge_and_close
+        self.read(1)
+        sent = [type(each.method) for each in self.peer.received()]
+        self.assertEqual(sent, [spec.Basic.Ack, spec.Basic.Cancel, spec.Channel.Close])
+
+    def test_acks_go_before_the_connection_is_closed(self) -> None:
+        def acknowledge_and_close(tag: int) -> None:
+            self.channel.ack(tag)
+            self.peer.session.close()
+
+        self.handle = acknowledge_and_close
+        self.read(1)
+        sent = [type(each.method) for each in self.peer.received()]
+        self.assertEqual(sent, [spec.Basic.Ack, spec.Basic.Cancel, spec.Channel.Close])
+
+    def test_what_comes_while_other_is_dealt_with_comes_after_it(self) -> None:
+        self.handle = lambda tag: self.read(3) if tag == 1 else None
+        self.read(1, 2)
+        self.assertEqual(self.received, [1, 2, 3])
+
+    def test_nothing_more_is_read_when_it_was_ended_meanwhile(self) -> None:
+        self.handle = lambda _: self.peer.session.abort()
+        self.read(1, 2)
+        self.assertEqual(self.received, [1])
+        self.assertFalse(self.peer.wire.connected)
 
 
 class HeartbeatTests(TestCase):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import pika.channel
 import pika.exceptions
@@ -10,8 +10,10 @@ from pika import spec
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from netdemo.amqp.acknowledgements import Acknowledgements
+from netdemo.amqp.content import DeliveryReader, encode_ack, encode_nack, encode_publish
 from netdemo.amqp.interfaces import IChannel
-from netdemo.amqp.message import Delivery, Message, Return
+from netdemo.amqp.message import Message, Return
 from netdemo.errors import AMQPError, ChannelClosed, ChannelClosedByUs, ChannelLost
 from netdemo.waiters import Waiters
 
@@ -20,25 +22,62 @@ if TYPE_CHECKING:
 
     from pika.connection import Connection
 
+    from netdemo.amqp.message import Delivery
     from netdemo.amqp.topology import Binding, Exchange, Queue
 
 T = TypeVar("T")
 
+MAX_BODY: Final = 512 * 1024 * 1024
+"""Bytes of a message that a broker may send, as in RabbitMQ; a longer one ends the connection."""
+
+
+class Link(Protocol):
+    """What a channel needs of its session."""
+
+    channels: dict[int, Channel]
+    """Those that have not ended, by their numbers: where the session looks for them."""
+
+    @property
+    def reason(self) -> AMQPError | None:
+        """Why the connection has ended, or ends, if it does."""
+
+    def write(self, data: bytes) -> None:
+        """Send `data`."""
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call `call` once all that has arrived is dealt with."""
+
 
 @implementer(IChannel)
 class Channel:
-    """A channel; see `IChannel`. `connection_reason` tells why its connection ended, if it did."""
+    """A channel; see `IChannel`.
+
+    Opening, closing and all that is asked and answered is done by pika's channel; what there is
+    of each message, publishing, delivering and acknowledging, goes past it.
+    """
 
     _channel: pika.channel.Channel
 
-    def __init__(self, connection_reason: Callable[[], AMQPError | None]) -> None:
+    def __init__(self, link: Link) -> None:
         self.closed: Deferred[ChannelClosed] = Deferred()
-        self._connection_reason = connection_reason
+        self._link = link
+        self._deliveries = DeliveryReader(self._delivered, MAX_BODY)
+        self._acknowledgements = Acknowledgements()
+        self._consumers: dict[str, tuple[Callable[[Delivery], None], bool]] = {}
         self._reason: ChannelClosed | None = None
         self._close_reason: ChannelClosed = ChannelClosedByUs("closed by us")
         self._waiting: set[Deferred[Any]] = set()
         self._ending: Waiters[None] = Waiters()
         self._on_cancel: dict[str, Callable[[], None]] = {}
+
+    @property
+    def number(self) -> int:
+        """Its number on the connection, from 1."""
+        return self._channel.channel_number
+
+    def frame_received(self, kind: int, payload: bytes) -> bool:
+        """Take a frame if it belongs to a delivery; return whether it does."""
+        return self._deliveries.take(kind, payload)
 
     def open(self, connection: Connection) -> Deferred[IChannel]:
         """Open it on `connection` (``channel.open``); fire with itself."""
@@ -53,6 +92,7 @@ class Channel:
         except pika.exceptions.AMQPError as error:
             return fail(self._lost(error))
         self._waiting.add(opening)
+        self._link.channels[self.number] = self
         self._channel.add_on_close_callback(self._ended)
         self._channel.add_on_cancel_callback(self._cancelled_by_broker)
         return opening
@@ -130,46 +170,47 @@ class Channel:
     def publish(self, message: Message, exchange: str, routing_key: str, mandatory: bool) -> None:
         if self._reason is not None:
             raise self._reason
-        if not self._channel.connection.is_open:  # it ends, and tells its channels one by one
+        connection = self._channel.connection
+        if not connection.is_open:  # it ends, and tells its channels one by one
             raise self._lost(ConnectionResetError("the connection is not open"))
-        try:
-            self._channel.basic_publish(
-                exchange, routing_key, message.body, message.properties(), mandatory
+        if not self._channel.is_open:
+            raise self._close_reason
+        self._link.write(
+            encode_publish(
+                self._channel.channel_number,
+                message,
+                exchange,
+                routing_key,
+                mandatory,
+                connection.params.frame_max,
             )
-        except pika.exceptions.ChannelWrongStateError as error:
-            raise ChannelClosed(repr(error)) from error
+        )
 
     def qos(self, prefetch: int) -> Deferred[None]:
         return self._call(self._channel.basic_qos, _nothing, prefetch_count=prefetch)
 
     def consume(
-        self, queue: str, on_delivery: Callable[[Delivery], None], on_cancel: Callable[[], None]
+        self,
+        queue: str,
+        on_delivery: Callable[[Delivery], None],
+        on_cancel: Callable[[], None],
+        no_ack: bool = False,
     ) -> Deferred[str]:
-        def delivered(
-            _: pika.channel.Channel,
-            method: spec.Basic.Deliver,
-            properties: spec.BasicProperties,
-            body: bytes,
-        ) -> None:
-            on_delivery(
-                Delivery(
-                    Message.received(body, properties),
-                    method.exchange,
-                    method.routing_key,
-                    method.redelivered,
-                    method.delivery_tag,
-                )
-            )
-
         def consuming(method: Any) -> str:
+            self._consumers[method.consumer_tag] = on_delivery, no_ack
             self._on_cancel[method.consumer_tag] = on_cancel
             return str(method.consumer_tag)
 
         return self._call(
-            self._channel.basic_consume, consuming, queue=queue, on_message_callback=delivered
+            self._channel.basic_consume,
+            consuming,
+            queue=queue,
+            on_message_callback=_nothing,  # deliveries go past pika
+            auto_ack=no_ack,
         )
 
     def cancel(self, consumer_tag: str) -> Deferred[None]:
+        self._consumers.pop(consumer_tag, None)
         if self._reason is not None or consumer_tag not in self._channel.consumer_tags:
             return succeed(None)
         self._on_cancel.pop(consumer_tag, None)
@@ -177,11 +218,27 @@ class Channel:
 
     def ack(self, delivery_tag: int) -> None:
         if self._channel.is_open:
-            self._channel.basic_ack(delivery_tag)
+            self._acknowledgements.done(delivery_tag)
+            self._link.soon(self._send_acks)
 
     def nack(self, delivery_tag: int, requeue: bool) -> None:
         if self._channel.is_open:
-            self._channel.basic_nack(delivery_tag, requeue=requeue)
+            self._acknowledgements.answered(delivery_tag)
+            self._link.write(encode_nack(self.number, delivery_tag, requeue))
+
+    def _delivered(self, consumer_tag: str, delivery: Delivery) -> None:
+        on_delivery, no_ack = self._consumers.get(consumer_tag, (None, False))
+        if not no_ack:
+            self._acknowledgements.delivered(delivery.delivery_tag)
+        if on_delivery is not None:
+            on_delivery(delivery)
+        else:  # it was on its way when the consumer was cancelled
+            self.nack(delivery.delivery_tag, requeue=True)
+
+    def _send_acks(self) -> None:
+        if self._channel.is_open:
+            for delivery_tag, multiple in self._acknowledgements.take():
+                self._link.write(encode_ack(self.number, delivery_tag, multiple))
 
     def close(self, reason: ChannelClosed | None = None) -> Deferred[None]:
         if self._reason is not None:
@@ -195,6 +252,7 @@ class Channel:
         if not self._channel.connection.is_open:
             return  # the channel ends with it
         if not self._channel.is_closing and not self._channel.is_closed:
+            self._send_acks()
             self._channel.close()
 
     def _call(
@@ -227,6 +285,7 @@ class Channel:
         else:
             reason = self._lost(error)
         self._reason = reason
+        del self._link.channels[self.number]
         waiting, self._waiting = self._waiting, set()
         for call in waiting:
             if not call.called:
@@ -235,7 +294,7 @@ class Channel:
         self._ending.callback(None)
 
     def _lost(self, error: Exception) -> ChannelLost:
-        return ChannelLost(str(self._connection_reason() or repr(error)))
+        return ChannelLost(str(self._link.reason or repr(error)))
 
     def _cancelled_by_broker(self, frame: Any) -> None:
         on_cancel = self._on_cancel.pop(frame.method.consumer_tag, None)

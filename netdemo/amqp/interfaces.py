@@ -81,18 +81,25 @@ class IChannel(Interface):
         """Let each consumer hold `prefetch` unacknowledged messages (``basic.qos``)."""
 
     def consume(
-        queue: str, on_delivery: Callable[[Delivery], None], on_cancel: Callable[[], None]
+        queue: str,
+        on_delivery: Callable[[Delivery], None],
+        on_cancel: Callable[[], None],
+        no_ack: bool = False,
     ) -> Deferred[str]:
         """Consume from `queue` (``basic.consume``); fire with the consumer tag.
 
-        `on_cancel` is called when the broker cancels the consumer.
+        `on_cancel` is called when the broker cancels the consumer. With `no_ack` a delivery is
+        done when it is sent, and is not to be answered.
         """
 
     def cancel(consumer_tag: str) -> Deferred[None]:
         """Have no more deliveries (``basic.cancel``)."""
 
     def ack(delivery_tag: int) -> None:
-        """Acknowledge a delivery; nothing happens on a channel that has ended."""
+        """Acknowledge a delivery; nothing happens on a channel that has ended.
+
+        Acks of what arrived together may go together, as one for all up to a tag.
+        """
 
     def nack(delivery_tag: int, requeue: bool) -> None:
         """Refuse a delivery; nothing happens on a channel that has ended."""

@@ -5,6 +5,9 @@ This is the only file that knows pika's Twisted adapter. The adapter keeps the r
 channels without its `TwistedChannel`, whose publish results can be wrong, whose deliveries wait
 in an unbounded queue, and whose Deferreds break when they are cancelled. So this file reaches
 into ``_impl`` for `pika.connection.Connection`, and the channels are plain `pika.channel.Channel`.
+
+Frames are cut and written here. Those of deliveries go to their channel, all others to pika. What
+is sent while a read is being dealt with goes out in one write.
 """
 
 from __future__ import annotations
@@ -16,14 +19,15 @@ import pika.exceptions
 from OpenSSL.SSL import Error as TLSError
 from pika.adapters.twisted_connection import TwistedProtocolConnection
 from pika.exceptions import InvalidFrameError
-from pika.frame import Header, ProtocolHeader, decode_frame
+from pika.frame import Frame, Header, decode_frame
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from netdemo.amqp.channel import Channel
+from netdemo.amqp.channel import MAX_BODY, Channel
+from netdemo.amqp.frames import FrameReader, frame
 from netdemo.amqp.interfaces import ISession
 from netdemo.errors import (
     ConnectionBlocked,
@@ -37,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pika.connection import Connection, Parameters
-    from pika.frame import Frame
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
@@ -50,9 +53,6 @@ logging.getLogger("pika").addHandler(logging.NullHandler())
 
 HANDSHAKE_TIMEOUT: Final = 10.0
 """Seconds from TCP to an open AMQP connection, after which it is given up."""
-
-MAX_BODY: Final = 512 * 1024 * 1024
-"""Bytes of a message that a broker may send, as in RabbitMQ; a longer one ends the connection."""
 
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds for a polite close, after which the connection is aborted."""
@@ -78,6 +78,12 @@ class Session(Protocol):
         self._clock = clock
         self._handshake_timeout = handshake_timeout
         self._timer: IDelayedCall | None = None
+        self._frames = FrameReader()
+        self.channels: dict[int, Channel] = {}
+        self._reading = False
+        self._unread: list[bytes] = []
+        self._unwritten: list[bytes] = []
+        self._soon: dict[Callable[[], None], None] = {}
         self._was_open = False
         self._reason: ConnectionClosed | None = None
         self._ended = False
@@ -92,7 +98,6 @@ class Session(Protocol):
         self._connection: Connection = self._protocol._impl
         self._connection.add_on_connection_blocked_callback(self._was_blocked)
         self._connection.add_on_connection_unblocked_callback(self._was_unblocked)
-        self._connection._read_frame = self._read_frame  # type: ignore[method-assign]
         self._connection._output_marshaled_frames = self._write_frames  # type: ignore[method-assign,assignment]
         # Where pika gives up a connection: it would forget why, and wait without end for a peer
         # that is gone to take what is still unwritten.
@@ -104,14 +109,22 @@ class Session(Protocol):
         self._protocol.makeConnection(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
+        self._unread.append(data)
+        if self._reading:
+            return  # a transport in memory answers at once: the loop below goes on
+        self._reading = True
         try:
-            self._protocol.dataReceived(data)
+            while self._unread:
+                self._read(self._unread.pop(0))
         except pika.exceptions.AMQPError as error:
             text = error.args[0] if error.args else type(error).__name__
             self._end(ConnectionClosed(f"the broker broke the protocol: {text}"))
         except Exception as error:  # its fault or ours: pika does not look whether frames fit
             self._log.failure("a frame from the broker could not be dealt with")
             self._end(ConnectionClosed(f"a frame could not be dealt with: {error!r}"))
+        finally:
+            self._reading = False
+            self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.connected = 0
@@ -132,7 +145,26 @@ class Session(Protocol):
         self._on_blocked = listener
 
     def open_channel(self) -> Deferred[IChannel]:
-        return Channel(lambda: self._reason).open(self._connection)
+        return Channel(self).open(self._connection)
+
+    @property
+    def reason(self) -> ConnectionClosed | None:
+        """Why the connection has ended, or ends, if it does."""
+        return self._reason
+
+    def write(self, data: bytes) -> None:
+        """Send `data`, with all else that is sent while a read is being dealt with."""
+        if self._reading:
+            self._unwritten.append(data)
+        elif self.transport is not None:
+            self.transport.write(data)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call `call` once, when all that has arrived is dealt with."""
+        if self._reading:
+            self._soon[call] = None
+        else:
+            call()
 
     def close(self) -> Deferred[None]:
         if self.transport is None or self._ended:
@@ -143,6 +175,7 @@ class Session(Protocol):
         if self._connection.is_open:
             self._reason = ConnectionClosedByUs("closed by us")
             self._start_timer(CLOSE_TIMEOUT, self.abort)
+            self._call_soon()
             self._connection.close()
         else:
             self.abort()
@@ -176,22 +209,15 @@ class Session(Protocol):
         if self.transport is not None:
             self.transport.abortConnection()
 
-    def _read_frame(self) -> tuple[int, Frame | ProtocolHeader | None]:
-        """Decode a frame in pika's place, which raises anything, and waits for any length."""
-        buffer = self._connection._frame_buffer
-        try:
-            size, frame = decode_frame(buffer)
-        except Exception as error:
-            raise InvalidFrameError(f"a frame that can't be decoded: {error!r}") from error
-        if isinstance(frame, ProtocolHeader):  # how a peer refuses a version (section 4.2.2)
-            version = "-".join(str(number) for number in buffer[5:8])
-            raise InvalidFrameError(f"it speaks AMQP {version}, not 0-9-1")
-        frame_max = self._connection.params.frame_max
-        if frame is None and len(buffer) > frame_max:
-            raise InvalidFrameError(f"a frame of more than {frame_max} bytes")
-        if isinstance(frame, Header) and frame.body_size > MAX_BODY:
-            raise InvalidFrameError(f"a message of {frame.body_size} bytes, of {MAX_BODY} at most")
-        return size, frame
+    def _read(self, data: bytes) -> None:
+        connection = self._connection
+        connection.bytes_received += len(data)  # by which pika knows that the broker lives
+        for kind, number, payload in self._frames.frames(data, connection.params.frame_max):
+            if self._ended:
+                return
+            channel = self.channels.get(number)
+            if channel is None or not channel.frame_received(kind, payload):
+                connection._process_frame(_decoded(kind, number, payload))
 
     def _write_frames(self, frames: Sequence[bytes]) -> None:
         """Write all `frames` or none: RabbitMQ closes the connection for one that is too long."""
@@ -199,7 +225,19 @@ class Session(Protocol):
         frame_max = self._connection.params.frame_max
         if longest > frame_max:
             raise ValueError(f"a frame of {longest} bytes: expected at most {frame_max}")
-        type(self._connection)._output_marshaled_frames(self._connection, frames)
+        self.write(b"".join(frames))
+
+    def _call_soon(self) -> None:
+        soon, self._soon = self._soon, {}
+        for call in soon:
+            call()
+
+    def _flush(self) -> None:
+        """Write what has been collected."""
+        self._call_soon()
+        unwritten, self._unwritten = self._unwritten, []
+        if unwritten and self.transport is not None:
+            self.transport.write(b"".join(unwritten))
 
     def _disconnect(self) -> None:
         error = self._connection._error
@@ -209,6 +247,7 @@ class Session(Protocol):
             self._reason = ConnectionClosed(repr(error))
         assert self.transport is not None
         self._start_timer(CLOSE_TIMEOUT, self.abort)
+        self._flush()
         self.transport.loseConnection()
 
     def _start_timer(self, delay: float, call: Callable[[], None]) -> None:
@@ -218,6 +257,18 @@ class Session(Protocol):
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
+
+
+def _decoded(kind: int, number: int, payload: bytes) -> Frame:
+    """Decode a frame in pika's place, which raises anything."""
+    try:
+        _, decoded = decode_frame(frame(kind, number, payload))
+    except Exception as error:
+        raise InvalidFrameError(f"a frame that can't be decoded: {error!r}") from error
+    if isinstance(decoded, Header) and decoded.body_size > MAX_BODY:
+        raise InvalidFrameError(f"a message of {decoded.body_size} bytes, of {MAX_BODY} at most")
+    assert isinstance(decoded, Frame)
+    return decoded
 
 
 def _text(reason: Failure) -> str:
