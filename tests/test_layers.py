@@ -25,7 +25,7 @@ FLOORS = (
     (
         "netdemo.amqp",
         "broker_url window message frames content acknowledgements topology interfaces status "
-        "channel session attachment declaration destination publisher consumer client rpc",
+        "channel session attachment declaration destination publisher writer consumer client rpc",
     ),
     ("netdemo.broker", "wire exchanges queues store vhost connection server"),
     ("netdemo.bridge", "framing routes spool push pull config service"),

@@ -6,6 +6,7 @@ from pika import spec
 from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
+from netdemo.amqp.consumer import Consumer
 from netdemo.amqp.status import Observable, Status
 from netdemo.errors import ConnectionBlocked, ConnectionClosed
 from tests.clients import REFUSAL, SECRET, ClientTestCase
@@ -133,3 +134,54 @@ class ClientStatusTests(ClientTestCase):
         self.assertEqual(self.client.status.state, "stopped")
         peer.agree()
         self.successResultOf(stopping)
+
+
+class ConsumerStatusTests(ClientTestCase):
+    """A consumer that does not consume says so, and why."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.consumer = Consumer("q", lambda _: None)
+        self.heard: list[str] = []
+        self.consumer.add_status_listener(lambda status: self.heard.append(str(status)))
+        self.client.add(self.consumer)
+        self.client.startService()
+
+    def test_from_waiting_to_consuming_to_stopped(self) -> None:
+        self.assertEqual(self.consumer.status, Status("waiting"))
+        peer = self.accept()
+        self.assertEqual(self.consumer.status, Status("consuming"))
+        stopping = self.client.stopService()
+        peer.agree()
+        self.successResultOf(stopping)
+        self.assertEqual(
+            self.heard, ["waiting", "consuming", "stopped", "stopped: the client was stopped"]
+        )
+
+    def test_lost_connection(self) -> None:
+        peer = self.accept()
+        peer.wire.end(ConnectionLost("gone"))
+        self.assertIn("waiting: Connection to the other side was lost", str(self.consumer.status))
+        self.reactor.advance(1)
+        self.accept()
+        self.assertEqual(self.consumer.status, Status("consuming"))
+
+    def test_queue_that_is_deleted_and_stays_so(self) -> None:
+        peer = self.accept()
+        tag = next(each.consumer_tag for each in self.asked if hasattr(each, "consumer_tag"))
+        peer.send(spec.Basic.Cancel(tag), channel=2)
+        peer.agree()
+        self.assertEqual(
+            str(self.consumer.status), "waiting: the broker cancelled the consumer of 'q'"
+        )
+        self.reactor.advance(1)
+        number = peer.expect_frame(spec.Channel.Open).channel_number
+        peer.send(spec.Channel.OpenOk(), channel=number)
+        peer.send(spec.Channel.Close(404, "NOT_FOUND - no queue 'q'", 60, 20), channel=number)
+        self.assertEqual(str(self.consumer.status), "waiting: NOT_FOUND - no queue 'q' (404)")
+        self.assertEqual(self.client.status.state, "ready")
+
+    def test_removed(self) -> None:
+        self.accept()
+        self.client.remove(self.consumer)
+        self.assertEqual(self.consumer.status.state, "stopped")

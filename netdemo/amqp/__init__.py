@@ -11,6 +11,7 @@ from netdemo.amqp.publisher import Publisher
 from netdemo.amqp.status import Status
 from netdemo.amqp.topology import Binding, Exchange, Queue, Topology
 from netdemo.amqp.window import Window
+from netdemo.amqp.writer import MessageWriter
 
 __all__ = [
     "AMQPClient",
@@ -20,6 +21,7 @@ __all__ = [
     "Delivery",
     "Exchange",
     "Message",
+    "MessageWriter",
     "Publisher",
     "Queue",
     "Reject",

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from netdemo.amqp.interfaces import IChannelUser
+from netdemo.amqp.status import Observable, Status
 from netdemo.amqp.topology import Topology
 from netdemo.errors import ConsumerCancelled
 from netdemo.waiters import Waiters
@@ -44,13 +45,16 @@ class Reject(Exception):
 
 
 @implementer(IChannelUser)
-class Consumer:
+class Consumer(Observable):
     """Calls `handler` with each delivery from `queue`, at most `prefetch` at a time.
 
     The handler returns ``None``, a Deferred or a coroutine. When it is done the delivery is
     acknowledged. `Reject` refuses it; any other exception is logged and gives the message a
     second chance, once: what was delivered before is then rejected and not requeued, so that
     no message goes round for ever.
+
+    The state of `status` is one of ``consuming``, ``waiting`` (to be let consume, again and again;
+    its reason is why it is not, in the broker's words) and ``stopped``.
     """
 
     _log = Logger()
@@ -67,6 +71,7 @@ class Consumer:
             raise ValueError(f"bad prefetch {prefetch}: expected 1 to {MAX_PREFETCH}")
         if len(queue.encode()) > MAX_NAME:
             raise ValueError(f"bad queue name {queue!r}: expected at most {MAX_NAME} bytes")
+        super().__init__(Status("stopped"))
         self.queue = queue
         self.topology = topology or Topology()
         self._handler = handler
@@ -91,6 +96,7 @@ class Consumer:
 
     def start(self) -> None:
         self._draining = False
+        self._change_status(Status("waiting"))
 
     async def attach(self, channel: IChannel) -> None:
         if self._draining:
@@ -106,14 +112,18 @@ class Consumer:
             await channel.cancel(consumer_tag)
             return
         self._consumer_tag = consumer_tag
+        self._change_status(Status("consuming"))
         self._attached.callback(None)
 
-    def detach(self, reason: ChannelClosed) -> None:  # noqa: ARG002
+    def detach(self, reason: ChannelClosed) -> None:
+        if not self._draining:
+            self._change_status(Status("waiting", reason))
         self._channel = self._consumer_tag = None
         self._ahead.clear()  # they went back with the channel
 
     def drain(self) -> Deferred[None]:
         self._draining = True
+        self._change_status(Status("stopped"))
         drained = self._drained.wait()
         cancelling: Deferred[None] = succeed(None)
         if self._channel is not None and self._consumer_tag is not None:
@@ -123,6 +133,7 @@ class Consumer:
 
     def give_up(self, reason: AMQPError) -> None:
         """Tell who waits for it; what is not acknowledged goes back with the channel."""
+        self._change_status(Status("stopped", reason))
         self._attached.errback(reason)
 
     def _cancelled(self, channel: IChannel) -> None:
