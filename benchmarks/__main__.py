@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 import benchmarks
-from benchmarks import bulk, echo, files, idle
+from benchmarks import bulk, consume, echo, files, idle, publish
 from benchmarks.comparison import compare
 from benchmarks.load import LoadError
 from benchmarks.network import enter_own_network
@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 
     from benchmarks.comparison import Work
 
-WORKS: Final = {"bulk": bulk.work, "files": files.work, "echo": echo.work, "idle": idle.work}
+WORKS: Final = {
+    "bulk": bulk.work,
+    "files": files.work,
+    "echo": echo.work,
+    "idle": idle.work,
+    "publish": publish.work,
+    "consume": consume.work,
+}
 WIDTH: Final = 160
 """Columns of the tables where there is no terminal."""
 
@@ -53,13 +60,16 @@ def _reached_all(options: argparse.Namespace, folder: Path) -> bool:
     works = []
     for name in options.work:
         (folder / name).mkdir()
-        works.append(WORKS[name](options.seconds, folder / name))
+        try:
+            works.append(WORKS[name](options.seconds, folder / name))
+        except MissingError as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
     try:
         enter_own_network()  # after the peers have been fetched
     except OSError as error:
         print(f"measured on this machine's own loopback: {error.strerror}", file=sys.stderr)
     reached = [_report(work, options.rounds, folder / work.name) for work in works]
-    return all(reached)
+    return len(works) == len(options.work) and all(reached)
 
 
 def _report(work: Work, rounds: int, folder: Path) -> bool:

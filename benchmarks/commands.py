@@ -8,7 +8,15 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from benchmarks.provision import SOURCES, MissingError, compiled, nginx, uvloop_python
+from benchmarks.provision import (
+    SOURCES,
+    MissingError,
+    amqp_publish_program,
+    clients_python,
+    compiled,
+    nginx,
+    uvloop_python,
+)
 from benchmarks.servers import Peer
 
 if TYPE_CHECKING:
@@ -70,6 +78,30 @@ def nginx_of(file: Path) -> Peer:
 
     request = f"GET /{file.name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     return Peer("nginx", line, request)
+
+
+def client(name: str, program: str, count: int, *more: str, python: Path | None = None) -> Peer:
+    """Return ``peers/PROGRAM.py PORT COUNT MORE``, a client of the broker on that port."""
+    module = f"benchmarks.peers.{program}"
+    line = [str(python or sys.executable), "-m", module]
+    return Peer(name, lambda port: [*line, str(port), str(count), *more])
+
+
+def python_client(name: str, program: str, count: int, *more: str) -> Peer:
+    """Return a client like ours of another library.
+
+    :raises MissingError: when the libraries can't be had.
+    """
+    return client(name, program, count, *more, python=clients_python())
+
+
+def amqp_publish(count: int) -> Peer:
+    """Return the publisher of rabbitmq-c.
+
+    :raises MissingError: when it can't be had.
+    """
+    name = "amqp-publish -l (C), unconfirmed"
+    return client(name, "c_publish", count, *map(str, amqp_publish_program()))
 
 
 def available(makers: Mapping[str, Callable[[], Peer]]) -> list[Peer]:

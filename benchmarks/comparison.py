@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.servers import Peer, Server, running
+from benchmarks.load import Reading
+from benchmarks.servers import Peer, running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Iterator
 
-    from benchmarks.load import Reading
+    from benchmarks.servers import Server
+
+Turn = Callable[[Peer], Reading]
+"""Lets a peer do the work once."""
+Turns = Callable[[list[Peer], Path], AbstractContextManager[Turn]]
 
 
 @dataclass
@@ -35,17 +41,30 @@ class Row:
         return max(reading.peak_memory for reading in self.readings)
 
     @property
+    def p99(self) -> float:
+        """Return the median of the rounds' 99th percentiles; 0 when there are none."""
+        return median(reading.p99 for reading in self.readings)
+
+    @property
     def cost(self) -> float:
-        """Return the seconds of processor time that the server took for one of what it did.
+        """Return the seconds of processor time that the peer took for one of what it did.
 
         Other programs on the machine do not change it much.
         """
-        return median(reading.server_busy / reading.figure for reading in self.readings)
+        return median(self.costs)
+
+    @property
+    def costs(self) -> list[float]:
+        """Return the cost of each round."""
+        return [reading.busy / reading.figure for reading in self.readings]
 
     def ratio(self, reference: Row) -> float:
         """Return the median of the rounds' ratios: what slows a whole round is not in it."""
-        pairs = zip(self.figures, reference.figures, strict=True)
-        return median(mine / theirs for mine, theirs in pairs)
+        return _ratio(self.figures, reference.figures)
+
+    def cost_ratio(self, reference: Row) -> float:
+        """Return the same of the costs."""
+        return _ratio(self.costs, reference.costs)
 
 
 @dataclass(frozen=True)
@@ -69,15 +88,45 @@ class Work:
     reference: str
     """The peer whose figures are 1 in the column of ratios."""
     peers: list[Peer]
-    warm_up: Callable[[Server], object]
-    measure: Callable[[Server], Reading]
+    turns: Turns
+    """Takes `peers` and a folder; has running what they need while the rounds last."""
     goals: list[Goal]
     cost_unit: str = ""
     """What `Row.cost` is shown in, when it is shown."""
     cost_scale: float = 1.0
     """How many of that make a second."""
-    afresh: bool = False
-    """Whether each round takes new servers, as memory once used does not show up again."""
+    sides: tuple[str, str] = ("server", "load")
+    """What the peers are, and what their other side is."""
+
+
+def kept(warm_up: Callable[[Server], object], measure: Callable[[Server], Reading]) -> Turns:
+    """Have all servers running all the time."""
+
+    @contextmanager
+    def turns(peers: list[Peer], folder: Path) -> Iterator[Turn]:
+        with ExitStack() as stack:
+            servers = {}
+            for peer in peers:
+                servers[peer.name] = stack.enter_context(running(peer, folder))
+                warm_up(servers[peer.name])
+            yield lambda peer: measure(servers[peer.name])
+
+    return turns
+
+
+def afresh(warm_up: Callable[[Server], object], measure: Callable[[Server], Reading]) -> Turns:
+    """Have a new server for each turn, as memory once used does not show up again."""
+
+    @contextmanager
+    def turns(peers: list[Peer], folder: Path) -> Iterator[Turn]:  # noqa: ARG001
+        def turn(peer: Peer) -> Reading:
+            with running(peer, folder) as server:
+                warm_up(server)
+                return measure(server)
+
+        yield turn
+
+    return turns
 
 
 def at_least(ours: str, reference: str, factor: float = 1.0) -> Goal:
@@ -92,6 +141,15 @@ def at_least(ours: str, reference: str, factor: float = 1.0) -> Goal:
 def at_most(ours: str, limit: float, what: str) -> Goal:
     """Our figure, which is `what`, is `limit` or less."""
     return Goal(f"{ours}: at most {what}", (ours,), lambda rows: median(rows[0].figures) <= limit)
+
+
+def no_dearer(ours: str, reference: str) -> Goal:
+    """Ours takes no more processor time for one of what it does than `reference`."""
+    return Goal(
+        f"{ours}: at most the processor time of {reference}",
+        (ours, reference),
+        lambda rows: rows[0].cost_ratio(rows[1]) <= 1,
+    )
 
 
 def peak_memory_below(ours: str, mebibytes: int) -> Goal:
@@ -113,24 +171,13 @@ def is_reached(goal: Goal, rows: list[Row]) -> bool:
 def compare(work: Work, rounds: int, folder: Path) -> list[Row]:
     """Let all peers do `work`, `rounds` times; every other round is in reverse order."""
     rows = {peer.name: Row(peer.name) for peer in work.peers}
-    with ExitStack() as stack:
-        kept = {} if work.afresh else _started(work, folder, stack)
+    with work.turns(work.peers, folder) as turn:
         for number in range(1, rounds + 1):
             print(f"{work.name}: round {number} of {rounds}", file=sys.stderr, flush=True)
             for peer in work.peers if number % 2 else reversed(work.peers):
-                readings = rows[peer.name].readings
-                if work.afresh:
-                    with running(peer, folder) as server:
-                        work.warm_up(server)
-                        readings.append(work.measure(server))
-                else:
-                    readings.append(work.measure(kept[peer.name]))
+                rows[peer.name].readings.append(turn(peer))
     return list(rows.values())
 
 
-def _started(work: Work, folder: Path, stack: ExitStack) -> dict[str, Server]:
-    servers = {}
-    for peer in work.peers:
-        servers[peer.name] = stack.enter_context(running(peer, folder))
-        work.warm_up(servers[peer.name])
-    return servers
+def _ratio(ours: list[float], theirs: list[float]) -> float:
+    return median(one / other for one, other in zip(ours, theirs, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.commands import available, c_echo, ours, script, stock_echo, uvloop_echo
-from benchmarks.comparison import Work, at_least
+from benchmarks.comparison import Work, at_least, kept
 from benchmarks.load import run_load
 
 if TYPE_CHECKING:
@@ -29,8 +29,10 @@ def work(seconds: float, folder: Path) -> Work:  # noqa: ARG001
         unit="round trips/s",
         reference=stock.name,
         peers=[plain, limited, stock, asyncio, *more, c_echo()],
-        warm_up=lambda server: run_load(server, "echo", CONNECTIONS, SIZE, WARM_UP),
-        measure=lambda server: run_load(server, "echo", CONNECTIONS, SIZE, seconds),
+        turns=kept(
+            lambda server: run_load(server, "echo", CONNECTIONS, SIZE, WARM_UP),
+            lambda server: run_load(server, "echo", CONNECTIONS, SIZE, seconds),
+        ),
         goals=[at_least(plain.name, stock.name), at_least(limited.name, stock.name)],
         cost_unit="µs each",
         cost_scale=1e6,

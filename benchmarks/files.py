@@ -12,7 +12,7 @@ import string
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.commands import available, nginx_of, ours, script
-from benchmarks.comparison import Work, at_least
+from benchmarks.comparison import Work, at_least, kept
 from benchmarks.load import run_load
 
 if TYPE_CHECKING:
@@ -37,8 +37,10 @@ def work(seconds: float, folder: Path) -> Work:
         unit="files/s",
         reference=stock.name,
         peers=[poetry, stock, asyncio, *more],
-        warm_up=lambda server: run_load(server, "files", CONNECTIONS, SIZE, WARM_UP),
-        measure=lambda server: run_load(server, "files", CONNECTIONS, SIZE, seconds),
+        turns=kept(
+            lambda server: run_load(server, "files", CONNECTIONS, SIZE, WARM_UP),
+            lambda server: run_load(server, "files", CONNECTIONS, SIZE, seconds),
+        ),
         goals=[at_least(poetry.name, stock.name)],
         cost_unit="µs each",
         cost_scale=1e6,

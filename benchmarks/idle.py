@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.commands import ours, stock_echo
-from benchmarks.comparison import Work, at_most
+from benchmarks.comparison import Work, afresh, at_most
 from benchmarks.load import Reading, idle_connections, run_load
 
 if TYPE_CHECKING:
@@ -38,10 +38,11 @@ def work(seconds: float, folder: Path) -> Work:  # noqa: ARG001
         unit="B each",
         reference=stock.name,
         peers=[plain, limited, stock],
-        warm_up=lambda server: run_load(server, "echo", 10, 1, 0.1),
-        measure=_measure,
+        turns=afresh(
+            lambda server: run_load(server, "echo", 10, 1, 0.1),
+            _measure,
+        ),
         goals=[at_most(peer.name, MEMORY, f"{MEMORY} B each") for peer in (plain, limited)],
-        afresh=True,
     )
 
 

@@ -28,12 +28,14 @@ class Reading:
     """What one run found."""
 
     figure: float
-    server_busy: float = 0.0
-    """The share of the time in which the server was running: 1 is one core."""
-    load_busy: float = 0.0
-    """The same of the load; near 1 it is the load that was measured, not the server."""
+    busy: float = 0.0
+    """The share of the time in which the peer was running: 1 is one core."""
+    other_busy: float = 0.0
+    """The same of its other side; near 1 it is that which was measured, not the peer."""
     peak_memory: int = 0
-    """The most resident memory that the server ever had, in bytes, where that is of interest."""
+    """The most resident memory that a server ever had, in bytes, where that is of interest."""
+    p99: float = 0.0
+    """The 99th percentile, where the figure is a median."""
 
 
 def run_load(server: Server, mode: str, connections: int, size: int, seconds: float) -> Reading:

@@ -1,4 +1,4 @@
-"""What the peers are made of: C programs compiled, uvloop and nginx fetched, into a cache."""
+"""What the peers are made of: C programs compiled, others fetched, into a cache."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def compiled(name: str) -> Path:
 @cache
 def uvloop_python() -> Path:
     """Return an interpreter like this one that has uvloop."""
-    folder = CACHE / f"uvloop-{sys.version_info.major}.{sys.version_info.minor}"
-    python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        _run(sys.executable, "-m", "venv", "--clear", folder)
-        _run(python, "-m", "pip", "install", "-q", "--only-binary", "uvloop", "uvloop")
-        (folder / "complete").touch()
-    return python
+    return _python_with("uvloop", "uvloop")
+
+
+@cache
+def clients_python() -> Path:
+    """Return an interpreter like this one that has aio-pika and py-amqp."""
+    return _python_with("clients", "aio-pika", "amqp")
 
 
 @cache
@@ -59,13 +59,41 @@ def nginx() -> Path:
     folder = CACHE / "nginx"
     program = folder / "usr" / "sbin" / "nginx"
     if not program.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _download_package("nginx", folder)
-        (package,) = folder.glob("nginx_*.deb")
-        _run("dpkg-deb", "--extract", package, folder)
-        package.unlink()
+        _unpack_package("nginx", folder)
     _run(program, "-v")  # that its libraries are there
     return program
+
+
+@cache
+def amqp_publish_program() -> tuple[Path, Path]:
+    """Return ``amqp-publish`` of Debian's amqp-tools, and the folder of its library."""
+    folder = CACHE / "amqp-tools"
+    program = folder / "usr" / "bin" / "amqp-publish"
+    if not (folder / "complete").exists():
+        for name in ("librabbitmq4", "amqp-tools"):
+            _unpack_package(name, folder)
+        (folder / "complete").touch()
+    (library,) = (folder / "usr" / "lib").glob("*-linux-gnu*")
+    _run("env", f"LD_LIBRARY_PATH={library}", program, "--help")  # that its other ones are there
+    return program, library
+
+
+def _python_with(name: str, *packages: str) -> Path:
+    folder = CACHE / f"{name}-{sys.version_info.major}.{sys.version_info.minor}"
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        _run(sys.executable, "-m", "venv", "--clear", folder)
+        _run(python, "-m", "pip", "install", "-q", "--only-binary", ":all:", *packages)
+        (folder / "complete").touch()
+    return python
+
+
+def _unpack_package(name: str, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    _download_package(name, folder)
+    (package,) = folder.glob(f"{name}_*.deb")
+    _run("dpkg-deb", "--extract", package, folder)
+    package.unlink()
 
 
 def _download_package(name: str, folder: Path) -> None:

@@ -104,7 +104,7 @@ def running(peer: Peer, folder: Path) -> Iterator[Server]:
             end(process)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     """End `process`, gently if it lets us, and wait for it."""
     process.terminate()
     try:

@@ -21,13 +21,14 @@ def table_of(work: Work, rows: list[Row], contention: float) -> Table:
     """
     reference = next((row for row in rows if row.peer == work.reference), None)
     table = Table(title=work.title, title_justify="left", caption_justify="left")
-    table.add_column("server")
+    table.add_column(work.sides[0])
     for heading in _headings(work, rows):
         table.add_column(heading, justify="right")
     for row in rows:
         ratio = "-" if reference is None else f"{row.ratio(reference):.2f}"
         table.add_row(row.peer, *_figures(row), ratio, *_costs(work, row))
-    notes = ["* the load is the limit: this server could do more"] if work.cost_unit else []
+    peer, other = work.sides
+    notes = [f"* the {other} is the limit: this {peer} could do more"] if work.cost_unit else []
     if not math.isnan(contention):
         notes.append(f"for {contention:.0%} of the time a program waited for a processor")
     table.caption = "\n".join(notes)
@@ -46,9 +47,11 @@ def goals_of(work: Work, rows: list[Row]) -> list[tuple[bool, str]]:
 def _headings(work: Work, rows: list[Row]) -> list[str]:
     headings = [work.unit, "lowest - highest", f"x {work.reference}"]
     if work.cost_unit:
-        headings += [f"server {work.cost_unit}", "busy server / load"]
+        headings += [f"{work.sides[0]} {work.cost_unit}", f"busy {' / '.join(work.sides)}"]
     if any(row.peak_memory for row in rows):
         headings.append("peak MiB")
+    if any(row.p99 for row in rows):
+        headings.append(f"p99 {work.unit}")
     return headings
 
 
@@ -62,10 +65,14 @@ def _number(figure: float) -> str:
 
 
 def _costs(work: Work, row: Row) -> list[str]:
-    if not work.cost_unit:
-        return []
-    server = median(reading.server_busy for reading in row.readings)
-    load = median(reading.load_busy for reading in row.readings)
-    busy = f"{server:.0%} / {load:.0%}{' *' if load > server else ''}"
-    memory = [f"{row.peak_memory / 2**20:.1f}"] if row.peak_memory else []
-    return [f"{row.cost * work.cost_scale:.1f}", busy, *memory]
+    cells = []
+    if work.cost_unit:
+        busy = median(reading.busy for reading in row.readings)
+        other = median(reading.other_busy for reading in row.readings)
+        limit = " *" if other > busy else ""
+        cells += [f"{row.cost * work.cost_scale:.1f}", f"{busy:.0%} / {other:.0%}{limit}"]
+    if row.peak_memory:
+        cells.append(f"{row.peak_memory / 2**20:.1f}")
+    if row.p99:
+        cells.append(_number(row.p99))
+    return cells

@@ -17,11 +17,15 @@ import time
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from twisted.trial.unittest import TestCase
 
 from tests.processes import skip_or_fail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 """Where the package keeps the plain programs; those on the PATH change user and folder first."""
@@ -31,10 +35,16 @@ START_TIMEOUT = 120.0
 
 
 class RabbitMQNode:
-    """One node. `start` and `kill` may be called again and again; its data stay."""
+    """One node. `start` and `kill` may be called again and again; its data stay.
 
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="netdemo-rabbitmq-"))
+    Its data are in a new folder below `parent`, or below the system's for temporary files.
+    `before_exec` is called in each process of it, between fork and exec.
+    """
+
+    def __init__(
+        self, parent: Path | None = None, before_exec: Callable[[], None] | None = None
+    ) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="netdemo-rabbitmq-", dir=parent))
         self.port, distribution, names = free_ports(3)
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
         (self.folder / "enabled_plugins").write_text("[].\n")
@@ -55,6 +65,7 @@ class RabbitMQNode:
             "ERL_EPMD_PORT": str(names),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
+        self._before_exec = before_exec
         self._names: subprocess.Popen[bytes] | None = None
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -62,7 +73,9 @@ class RabbitMQNode:
         """Start the node if it does not run; return when it accepts connections."""
         if self._names is None:
             # A child of ours, lest the node leaves a daemon behind.
-            self._names = subprocess.Popen(["epmd"], env=self._environment)
+            self._names = subprocess.Popen(
+                ["epmd"], env=self._environment, preexec_fn=self._before_exec
+            )
         if self._server is None:
             with (self.folder / "output").open("ab") as output:
                 self._server = subprocess.Popen(
@@ -73,6 +86,7 @@ class RabbitMQNode:
                     stdout=output,
                     stderr=output,
                     start_new_session=True,
+                    preexec_fn=self._before_exec,
                 )
         deadline = time.monotonic() + START_TIMEOUT
         while not self._accepts():
@@ -81,6 +95,17 @@ class RabbitMQNode:
                     f"RabbitMQ did not start:\n{(self.folder / 'output').read_text()}"
                 )
             time.sleep(0.1)
+
+    def processor_time(self) -> float:
+        """Return the seconds of processor time that the node has used."""
+        assert self._server is not None
+        ticks = 0
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):  # it has ended meanwhile
+                fields = path.read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self._server.pid:  # its session
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def kill(self) -> None:
         """Kill the node with SIGKILL, as a crash would; return when it is gone."""
