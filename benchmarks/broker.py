@@ -112,7 +112,10 @@ def told_by(peer: Peer, port: int, count: int) -> dict[str, float]:
         end(process)
     if process.returncode:
         raise LoadError(f"{peer.name}: {complaint.strip() or process.returncode}")
-    told: dict[str, float] = json.loads(written)
+    try:
+        told: dict[str, float] = json.loads(written)
+    except ValueError:
+        raise LoadError(f"{peer.name}: {written!r} is not what was asked") from None
     if told["count"] != count:
         raise LoadError(f"{peer.name}: {told['count']:,} of {count:,}")
     return told

@@ -1,18 +1,24 @@
-"""That the benchmarks' load counts what went wrong, and that their goals can be missed."""
+"""That the benchmarks count what went wrong, and that their goals can be missed."""
 
 from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import threading
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks.comparison import Goal, Row, at_least, is_reached
-from benchmarks.load import Reading, parse
+from benchmarks.broker import Broker, told_by
+from benchmarks.comparison import Goal, Row, at_least, is_reached, no_dearer
+from benchmarks.load import LoadError, Reading, parse
+from benchmarks.peers.in_flight import publish_all
+from benchmarks.peers.turn import IN_FLIGHT, Order, bodies
 from benchmarks.provision import compiled
-from benchmarks.servers import free_port
+from benchmarks.servers import Peer, free_port
 from tests.processes import require
 
 if TYPE_CHECKING:
@@ -47,6 +53,89 @@ class GoalTests(SynchronousTestCase):
     def test_a_goal_beside_a_peer_that_was_left_out_is_not_reached(self) -> None:
         goal = Goal("any", ("ours", "theirs"), lambda _: True)
         self.assertFalse(is_reached(goal, [row("ours", 5)]))
+
+
+    def test_a_goal_of_equal_processor_time(self) -> None:
+        theirs = Row("theirs", [Reading(100, busy=0.5)])  # 5 ms each
+        for busy, reached in ((1.0, True), (1.1, False)):
+            ours = Row("ours", [Reading(200, busy=busy)])
+            self.assertEqual(is_reached(no_dearer("ours", "theirs"), [ours, theirs]), reached)
+
+
+class ClientTests(SynchronousTestCase):
+    """What peers that are clients of a broker tell, and whether that is believed."""
+
+    def told(self, program: str, count: int) -> dict[str, float]:
+        """Run a peer in Python that shall do `count` things."""
+        return told_by(Peer("theirs", lambda _: [sys.executable, "-c", program]), 0, count)
+
+    def test_a_peer_that_did_all(self) -> None:
+        self.assertEqual(self.told("print('{\"count\": 5}')", 5), {"count": 5})
+
+    def test_a_peer_that_did_fewer(self) -> None:
+        with self.assertRaisesRegex(LoadError, "theirs: 4 of 5"):
+            self.told("print('{\"count\": 4}')", 5)
+
+    def test_a_peer_that_failed_after_it_told(self) -> None:
+        with self.assertRaisesRegex(LoadError, "theirs: not closed"):
+            self.told("print('{\"count\": 5}'); raise SystemExit('not closed')", 5)
+
+    def test_a_peer_that_told_nothing(self) -> None:
+        with self.assertRaisesRegex(LoadError, "theirs: ''"):
+            self.told("", 5)
+
+    def test_more_messages_in_the_queue_than_were_published(self) -> None:
+        class Channel:
+            def queue_declare(self, _: str, passive: bool) -> Any:
+                assert passive
+                return SimpleNamespace(method=SimpleNamespace(message_count=6))
+
+        node: Any = None
+        channel: Any = Channel()
+        broker = Broker(node, channel)
+        broker.require_messages(6, "theirs")
+        with self.assertRaisesRegex(LoadError, "theirs: 6 messages in the queue, expected 5"):
+            broker.require_messages(5, "theirs")
+
+    def test_messages_in_order(self) -> None:
+        order = Order(2)
+        for body in bodies(2):
+            self.assertFalse(order.complete)
+            order.came(body)
+        self.assertTrue(order.complete)
+        self.assertRaises(ValueError, order.came, body)
+
+    def test_a_message_twice(self) -> None:
+        order = Order(2)
+        order.came(bodies(1)[0])
+        self.assertRaises(ValueError, order.came, bodies(1)[0])
+
+    def test_each_confirm_lets_one_more_be_published(self) -> None:
+        published: list[Deferred[None]] = []
+
+        def publish(_: bytes) -> Deferred[None]:
+            published.append(Deferred())
+            return published[-1]
+
+        done = publish_all(publish, bodies(IN_FLIGHT + 1))
+        self.assertEqual(len(published), IN_FLIGHT)
+        for outgoing in published:  # it grows by one
+            self.assertNoResult(done)
+            outgoing.callback(None)
+        self.assertEqual(self.successResultOf(done), IN_FLIGHT + 1)
+
+    def test_a_message_that_is_refused(self) -> None:
+        published = iter([Deferred[None](), Deferred[None]()])
+        first: list[Deferred[None]] = []
+
+        def publish(_: bytes) -> Deferred[None]:
+            first.append(next(published))
+            return first[-1]
+
+        done = publish_all(publish, bodies(2))
+        first[0].callback(None)
+        first[1].errback(ValueError("refused"))
+        self.failureResultOf(done, ValueError)
 
 
 class LoadTests(SynchronousTestCase):
