@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 import benchmarks
-from benchmarks import bulk, consume, echo, files, idle, publish
+from benchmarks import bulk, consume, echo, files, idle, publish, rpc
 from benchmarks.comparison import compare
 from benchmarks.load import LoadError
 from benchmarks.network import enter_own_network
@@ -34,6 +34,7 @@ WORKS: Final = {
     "idle": idle.work,
     "publish": publish.work,
     "consume": consume.work,
+    "rpc": rpc.work,
 }
 WIDTH: Final = 160
 """Columns of the tables where there is no terminal."""

@@ -85,6 +85,25 @@ class Broker:
                 raise LoadError(f"{whose}: {found:,} messages in the queue, expected {count:,}")
             time.sleep(0.1)
 
+    @contextmanager
+    def served_by(self, server: Peer) -> Iterator[None]:
+        """Have `server` consume from the queue while the context lasts, on the core of the peer.
+
+        :raises LoadError: when it does not before long.
+        """
+        process = _started(server, self._node.port)
+        deadline = time.monotonic() + SETTLING
+        try:
+            while not self._channel.queue_declare(QUEUE, passive=True).method.consumer_count:
+                if process.poll() is not None:
+                    raise LoadError(f"{server.name}: {process.communicate()[1].strip()}")
+                if time.monotonic() > deadline:
+                    raise LoadError(f"{server.name} does not consume")
+                time.sleep(0.05)
+            yield
+        finally:
+            end(process)
+
     def turn_of(self, peer: Peer, count: int) -> tuple[dict[str, float], float]:
         """Let `peer` work; return what it tells, and how busy the node was meanwhile."""
         before = self._node.processor_time()
@@ -97,15 +116,7 @@ def told_by(peer: Peer, port: int, count: int) -> dict[str, float]:
 
     :raises LoadError: when it fails, or has done fewer.
     """
-    process = subprocess.Popen(
-        peer.command(port),
-        cwd=SOURCES.parent,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: bind_to_us(CORES[-1]),
-    )
+    process = _started(peer, port)
     try:
         written, complaint = process.communicate(timeout=LIMIT)
     finally:
@@ -119,6 +130,18 @@ def told_by(peer: Peer, port: int, count: int) -> dict[str, float]:
     if told["count"] != count:
         raise LoadError(f"{peer.name}: {told['count']:,} of {count:,}")
     return told
+
+
+def _started(peer: Peer, port: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        peer.command(port),
+        cwd=SOURCES.parent,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: bind_to_us(CORES[-1]),
+    )
 
 
 def reading_of(told: dict[str, float], node_busy: float) -> Reading:

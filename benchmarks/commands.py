@@ -80,19 +80,19 @@ def nginx_of(file: Path) -> Peer:
     return Peer("nginx", line, request)
 
 
-def client(name: str, program: str, count: int, *more: str, python: Path | None = None) -> Peer:
-    """Return ``peers/PROGRAM.py PORT COUNT MORE``, a client of the broker on that port."""
+def client(name: str, program: str, *more: str | int, python: Path | None = None) -> Peer:
+    """Return ``peers/PROGRAM.py PORT MORE``, a client of the broker on that port."""
     module = f"benchmarks.peers.{program}"
     line = [str(python or sys.executable), "-m", module]
-    return Peer(name, lambda port: [*line, str(port), str(count), *more])
+    return Peer(name, lambda port: [*line, str(port), *map(str, more)])
 
 
-def python_client(name: str, program: str, count: int, *more: str) -> Peer:
+def python_client(name: str, program: str, *more: str | int) -> Peer:
     """Return a client like ours of another library.
 
     :raises MissingError: when the libraries can't be had.
     """
-    return client(name, program, count, *more, python=clients_python())
+    return client(name, program, *more, python=clients_python())
 
 
 def amqp_publish(count: int) -> Peer:

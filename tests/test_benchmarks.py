@@ -54,7 +54,6 @@ class GoalTests(SynchronousTestCase):
         goal = Goal("any", ("ours", "theirs"), lambda _: True)
         self.assertFalse(is_reached(goal, [row("ours", 5)]))
 
-
     def test_a_goal_of_equal_processor_time(self) -> None:
         theirs = Row("theirs", [Reading(100, busy=0.5)])  # 5 ms each
         for busy, reached in ((1.0, True), (1.1, False)):

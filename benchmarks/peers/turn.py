@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 import time
+from math import ceil
 from typing import Final
 
 QUEUE: Final = "benchmark"
@@ -24,6 +25,12 @@ def url(port: int) -> str:
 def bodies(count: int) -> list[bytes]:
     """Return what is published, 100 bytes each; none is like another."""
     return [b"%0100d" % number for number in range(count)]
+
+
+def percentiles(seconds: list[float]) -> dict[str, float]:
+    """Return the median and the 99th percentile, by the nearest rank."""
+    ranked = sorted(seconds)
+    return {f"p{each}": ranked[ceil(len(ranked) * each / 100) - 1] for each in (50, 99)}
 
 
 class Turn:
