@@ -7,9 +7,6 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from OpenSSL import SSL
-from service_identity import VerificationError
-from service_identity.exceptions import Mismatch
-from service_identity.hazmat import DNS_ID
 from twisted.internet import defer
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import CancelledError, Deferred
@@ -34,6 +31,7 @@ from twisted.internet.error import (
 from twisted.internet.ssl import optionsForClientTLS
 
 from netdemo.errors import AddressError
+from netdemo.tls import with_host_verification
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IStreamClientEndpoint
@@ -88,7 +86,7 @@ def client_endpoint(address: str, reactor: Any) -> IStreamClientEndpoint:
 
 def _endpoint_from_string(address: str, reactor: Any) -> IStreamClientEndpoint:
     try:
-        endpoint: IStreamClientEndpoint = clientFromString(reactor, address)
+        endpoint = with_host_verification(clientFromString(reactor, address))
     except Exception as error:  # each endpoint parser raises what its parsing happens to raise
         expected = _missing(error) or f"expected {EXPECTED}"
         raise AddressError(f"bad address {address!r}: {expected}") from error
@@ -163,17 +161,10 @@ def connection_reason(error: BaseException) -> str:
             return "aborted"
         case ConnectionLost():
             return "lost before its end"
-        case VerificationError(errors=[Mismatch(mismatched_id=wanted), *_]):
-            return f"the certificate is not for {_host(wanted)}"
         case SSL.Error(args=([*_, (_, _, str(reason))],)):
-            return reason
+            return f"TLS: {reason}"
+        case SSL.Error(args=() | ([],)):
+            return "TLS: no reason given"
         case OSError(strerror=str(reason)):
             return reason
     return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-
-
-def _host(wanted: Any) -> str:
-    """Return the host name or the IP address that a certificate should have been for."""
-    if isinstance(wanted, DNS_ID):
-        return wanted.hostname.decode("ascii")
-    return str(wanted.ip)

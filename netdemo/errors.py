@@ -36,6 +36,10 @@ class AddressError(NetdemoError, ValueError):
     """A destination or a server's address, in text, that can't be understood."""
 
 
+class CertificateRefused(NetdemoError):
+    """A server's certificate is not trusted, not valid now, or not for its host."""
+
+
 class PoemTooLongError(NetdemoError):
     """A server sent more than was to be kept in memory."""
 

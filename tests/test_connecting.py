@@ -10,9 +10,6 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from OpenSSL import SSL
-from service_identity import VerificationError
-from service_identity.exceptions import DNSMismatch, IPAddressMismatch
-from service_identity.hazmat import DNS_ID, IPAddress_ID
 from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
@@ -45,7 +42,7 @@ from netdemo.connecting import (
     connection_reason,
     split_host_and_port,
 )
-from netdemo.errors import AddressError
+from netdemo.errors import AddressError, CertificateRefused
 from tests.folders import temporary_folder
 
 PORTS = st.integers(1, 65535)
@@ -172,7 +169,13 @@ class ClientEndpointTests(SynchronousTestCase):
             self.assertIn(EXPECTED, self.refusal(address))
 
     def test_endpoint_that_is_none_or_lacks_something_is_told_what_was_expected(self) -> None:
-        for address in ("tcp:9000", "gopher:h:70", "tcp:h:80:timeout=x", "tcp:h:80:color=red"):
+        for address in (
+            "tcp:9000",
+            "gopher:h:70",
+            "tcp:h:80:timeout=x",
+            "tcp:h:80:color=red",
+            "tls:123:443",  # which no certificate can be for
+        ):
             self.assertIn(EXPECTED, self.refusal(address))
 
     def test_what_is_no_host_name_is_said_so(self) -> None:
@@ -277,17 +280,12 @@ class ReasonTests(SynchronousTestCase):
             (defer.TimeoutError(5, "Deferred"), "timed out"),
             (DNSLookupError("no results"), "host name not found"),
             (getConnectError(socket.gaierror(-2, "Name unknown")), "Name unknown"),
-            (
-                VerificationError([DNSMismatch(DNS_ID("poems.example"))]),
-                "the certificate is not for poems.example",
-            ),
-            (
-                VerificationError([IPAddressMismatch(IPAddress_ID("2001:db8::1"))]),
-                "the certificate is not for 2001:db8::1",
-            ),
+            (CertificateRefused("the certificate has expired"), "the certificate has expired"),
             (socket.gaierror(socket.EAI_NONAME, "Name unknown"), "Name unknown"),
             (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
-            (SSL.Error([("SSL routines", "", "bad certificate")]), "bad certificate"),
+            (SSL.Error([("SSL routines", "", "bad certificate")]), "TLS: bad certificate"),
+            (SSL.Error([]), "TLS: no reason given"),
+            (SSL.Error(), "TLS: no reason given"),
             (SSL.Error("-1"), "-1"),
             (ConnectionDone(), "closed by the other side"),
             (ConnectionLost(), "lost before its end"),

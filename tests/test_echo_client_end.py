@@ -34,7 +34,7 @@ class EndTests(ClientTestCase):
         self.client.write(b"hello")
         back = self.client.when_back()
         self.wire.end(SSL.Error([("SSL routines", "", "certificate verify failed")]))
-        self.assertEqual("certificate verify failed", self.failed(back))
+        self.assertEqual("TLS: certificate verify failed", self.failed(back))
 
     def test_server_that_closes_before_us_closed_early(self) -> None:
         ended = self.client.when_ended()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).absolute().parent.parent
 
 FLOORS = (
-    ("netdemo", "errors address transport waiters pausing coercion connecting listening"),
+    ("netdemo", "errors address transport waiters pausing coercion tls connecting listening"),
     ("netdemo.echo", "client datagrams server"),
     ("netdemo.poetry", "client file lingering sending server"),
     (

@@ -221,7 +221,11 @@ class OutcomeTests(PoetryCommandTestCase):
         address = f"tls:localhost:{port}"
         self.assertEqual(
             self.poetry(address),
-            (1, b"", f"netdemo poetry: {address}: certificate verify failed\n".encode()),
+            (
+                1,
+                b"",
+                f"netdemo poetry: {address}: the certificate's issuer is not trusted\n".encode(),
+            ),
         )
 
 
