@@ -170,7 +170,7 @@ class EndingTests(ChannelTestCase):
         self.peer.wire.end(ConnectionLost())
         reason = self.successResultOf(self.channel.closed)
         self.assertIsInstance(reason, ChannelLost)
-        self.assertIn("non-clean", str(reason))
+        self.assertIn("the connection was lost", str(reason))
 
     def test_closed_by_us(self) -> None:
         closing = self.channel.close()
@@ -214,4 +214,4 @@ class EndingTests(ChannelTestCase):
         self.channel.closed.addCallback(publish)
         self.peer.wire.end(ConnectionLost())
         self.assertIsInstance(raised[0], ChannelLost)
-        self.assertIn("non-clean", str(raised[0]))
+        self.assertIn("the connection was lost", str(raised[0]))

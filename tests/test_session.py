@@ -133,7 +133,7 @@ class EndingTests(TestCase):
     def test_lost_connection_is_the_reason(self) -> None:
         self.peer.wire.end(ConnectionLost("gone"))
         reason = self.successResultOf(self.session.closed)
-        self.assertIn("non-clean", str(reason))
+        self.assertIn("the connection was lost", str(reason))
 
     def test_close_without_a_word_says_so(self) -> None:
         self.peer.wire.end(ConnectionDone())
@@ -192,7 +192,7 @@ class EndingTests(TestCase):
     def test_channel_cannot_be_opened_any_more(self) -> None:
         self.peer.wire.end(ConnectionLost())
         error = self.failureResultOf(self.session.open_channel(), ChannelLost).value
-        self.assertIn("non-clean", str(error))
+        self.assertIn("the connection was lost", str(error))
 
 
 class ReadingTests(TestCase):

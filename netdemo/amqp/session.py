@@ -16,12 +16,11 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import pika.exceptions
-from OpenSSL.SSL import Error as TLSError
 from pika.adapters.twisted_connection import TwistedProtocolConnection
 from pika.exceptions import InvalidFrameError
 from pika.frame import Frame, Header, decode_frame
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -29,6 +28,7 @@ from zope.interface import implementer
 from netdemo.amqp.channel import MAX_BODY, Channel
 from netdemo.amqp.frames import FrameReader, frame
 from netdemo.amqp.interfaces import ISession
+from netdemo.connecting import connection_reason
 from netdemo.errors import (
     ConnectionBlocked,
     ConnectionClosed,
@@ -272,10 +272,9 @@ def _decoded(kind: int, number: int, payload: bytes) -> Frame:
 
 
 def _text(reason: Failure) -> str:
+    assert reason.value is not None
     if reason.check(ConnectionDone):
         return "the broker closed the connection without a word"
-    error = reason.value
-    if isinstance(error, TLSError) and error.args and isinstance(error.args[0], list):
-        # Of library, function and reason each.
-        return f"TLS: {', '.join(each[-1] for each in error.args[0]) or 'no reason given'}"
-    return reason.getErrorMessage().rstrip(".")
+    if reason.check(ConnectionLost):
+        return "the connection was lost"
+    return connection_reason(reason.value)
