@@ -67,6 +67,7 @@ class BackOffTests(ClientTestCase):
         self.client.startService()
         self.refuse()
         self.assertEqual(self.client.status.state, "waiting")
+        self.assertEqual(str(self.client.status.reason), "Connection refused")
         self.reactor.advance(1.9)
         self.assertEqual(len(self.reactor.tcpClients), 1)
         self.reactor.advance(0.1)

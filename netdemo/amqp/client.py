@@ -21,6 +21,7 @@ from netdemo.amqp.declaration import Declarations
 from netdemo.amqp.publisher import Publisher
 from netdemo.amqp.session import HANDSHAKE_TIMEOUT, Session
 from netdemo.amqp.status import Observable, Status
+from netdemo.connecting import connection_reason
 from netdemo.errors import ChannelClosedByUs, ConnectionClosed
 from netdemo.waiters import Waiters
 
@@ -235,7 +236,7 @@ class AMQPClient(Observable, Service):
             return error
         if not isinstance(error, ConnectError | OSError):
             self._log.failure("connecting failed in an unexpected way")
-        return ConnectionClosed(str(error).rstrip("."))
+        return ConnectionClosed(connection_reason(error))
 
     async def _use(self, session: ISession, broker: BrokerURL) -> ConnectionClosed:
         self._session = session
