@@ -10,12 +10,14 @@ from pika import BasicProperties, spec
 from pika.frame import Header, Method
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IProtocol
+from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
+from netdemo.amqp.broker_url import BrokerURL
 from netdemo.amqp.channel import MAX_BODY
 from netdemo.amqp.interfaces import ISession
-from netdemo.amqp.session import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT
+from netdemo.amqp.session import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, Session
 from netdemo.errors import (
     ChannelLost,
     ConnectionClosed,
@@ -277,3 +279,36 @@ class HeartbeatTests(TestCase):
         self.assertFalse(peer.wire.connected)
         self.assertIn("heartbeat", str(self.successResultOf(peer.session.closed)).lower())
         self.assertEqual(peer.clock.getDelayedCalls(), [])
+
+
+class BlockedTests(TestCase):
+    """A broker that blocks publishers, as with an alarm of memory, for longer than is allowed."""
+
+    def setUp(self) -> None:
+        url = BrokerURL.parse("amqp://127.0.0.1/?blocked_connection_timeout=30")
+        clock = Clock()
+        self.peer = Peer(Session(url.parameters, clock), clock).shake_hands()
+        self.peer.send(spec.Connection.Blocked("low on memory"))
+
+    def test_it_is_given_up_with_the_reason(self) -> None:
+        self.peer.clock.advance(30)
+        self.assertTrue(self.peer.wire.disconnecting)
+        self.peer.wire.end()
+        reason = self.successResultOf(self.peer.session.closed)
+        self.assertEqual(str(reason), "the broker took no messages for 30 s")
+        self.assertEqual(self.peer.clock.getDelayedCalls(), [])
+
+    def test_one_that_goes_on_in_time_is_kept(self) -> None:
+        self.peer.clock.advance(29)
+        self.peer.send(spec.Connection.Unblocked())
+        self.peer.clock.advance(30)
+        self.assertFalse(self.peer.wire.disconnecting)
+
+    def test_one_that_takes_nothing_more_is_aborted(self) -> None:
+        self.peer.clock.advance(30)
+        self.peer.clock.advance(CLOSE_TIMEOUT)
+        self.assertFalse(self.peer.wire.connected)
+
+    def test_connection_that_ends_meanwhile_leaves_no_timer(self) -> None:
+        self.peer.wire.end()
+        self.assertEqual(self.peer.clock.getDelayedCalls(), [])

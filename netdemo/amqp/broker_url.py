@@ -25,7 +25,15 @@ BROKER_VARIABLE: Final = "NETDEMO_BROKER"
 """Environment variable with the URL of the broker; unlike an option, no process list shows it."""
 
 UNDERSTOOD: Final = frozenset(
-    {"channel_max", "client_properties", "frame_max", "heartbeat", "locale", "socket_timeout"}
+    {
+        "blocked_connection_timeout",
+        "channel_max",
+        "client_properties",
+        "frame_max",
+        "heartbeat",
+        "locale",
+        "socket_timeout",
+    }
 )
 """Those of pika's URL parameters that mean something here; any other is an error, not ignored."""
 

@@ -243,6 +243,9 @@ class Session(Protocol):
         error = self._connection._error
         if isinstance(error, pika.exceptions.ConnectionClosedByBroker):
             self._reason = ConnectionClosed(error.reply_text, error.reply_code)
+        elif self._reason is None and isinstance(error, pika.exceptions.ConnectionBlockedTimeout):
+            limit = self._connection.params.blocked_connection_timeout
+            self._reason = ConnectionClosed(f"the broker took no messages for {limit:g} s")
         elif self._reason is None:
             self._reason = ConnectionClosed(repr(error))
         assert self.transport is not None
