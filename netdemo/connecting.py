@@ -162,9 +162,17 @@ def connection_reason(error: BaseException) -> str:
         case ConnectionLost():
             return "lost before its end"
         case SSL.Error(args=([*_, (_, _, str(reason))],)):
-            return f"TLS: {reason}"
+            return f"TLS: {_tls_reason(reason)}"
         case SSL.Error(args=() | ([],)):
             return "TLS: no reason given"
         case OSError(strerror=str(reason)):
             return reason
     return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+
+
+def _tls_reason(reason: str) -> str:
+    """Return OpenSSL's `reason` in words that tell whose it is."""
+    _, alert, word = reason.partition(" alert ")  # before it is a version, not that in use
+    if alert:
+        return f"the other side says: {word}"
+    return "the other side does not speak it" if reason == "wrong version number" else reason

@@ -284,6 +284,14 @@ class ReasonTests(SynchronousTestCase):
             (socket.gaierror(socket.EAI_NONAME, "Name unknown"), "Name unknown"),
             (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
             (SSL.Error([("SSL routines", "", "bad certificate")]), "TLS: bad certificate"),
+            (
+                SSL.Error([("SSL routines", "", "tlsv13 alert certificate required")]),
+                "TLS: the other side says: certificate required",
+            ),
+            (
+                SSL.Error([("SSL routines", "", "wrong version number")]),
+                "TLS: the other side does not speak it",
+            ),
             (SSL.Error([]), "TLS: no reason given"),
             (SSL.Error(), "TLS: no reason given"),
             (SSL.Error("-1"), "-1"),
