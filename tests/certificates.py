@@ -23,24 +23,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.x509 import Certificate, CertificateBuilder, GeneralName
 
 DAY = timedelta(days=1)
 
 
 class Authority:
-    """Signs certificates; `path` holds its own."""
+    """Signs certificates; `path` holds its own, signed by itself if it has no `issuer`."""
 
     def __init__(
-        self, path: Path, name: str = "The tests' own authority", expires: timedelta = DAY
+        self,
+        path: Path,
+        name: str = "The tests' own authority",
+        expires: timedelta = DAY,
+        issuer: Authority | None = None,
     ) -> None:
         self.path = path
         self._name = _name(name)
         self._key = ec.generate_private_key(ec.SECP256R1())
+        issuer = issuer or self
         constraints = x509.BasicConstraints(ca=True, path_length=None)
-        builder = _builder(self._name, self._name, self._key, expires)
+        builder = _builder(self._name, issuer._name, self._key, expires)
         builder = builder.add_extension(constraints, critical=True)
-        path.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
+        path.write_bytes(_pem(builder.sign(issuer._key, hashes.SHA256())))
 
     def issue(
         self,
@@ -52,17 +58,18 @@ class Authority:
         password: bytes | None = None,
         key_path: Path | None = None,
         client: bool = False,
+        key: RSAPrivateKey | None = None,
     ) -> Path:
         """Write a server's or a client's certificate and its key to one file or to two."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_name(common_name), self._name, key, expires, begins)
+        private_key = key or ec.generate_private_key(ec.SECP256R1())
+        builder = _builder(_name(common_name), self._name, private_key, expires, begins)
         if names:
             alternatives = x509.SubjectAlternativeName([_general_name(name) for name in names])
             builder = builder.add_extension(alternatives, critical=False)
         usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
         builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         certificate = _pem(builder.sign(self._key, hashes.SHA256()))
-        secret = _key_pem(key, password)
+        secret = _key_pem(private_key, password)
         if key_path is None:
             path.write_bytes(secret + certificate)
         else:
@@ -102,7 +109,7 @@ def _general_name(name: str) -> GeneralName:
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
-    key: EllipticCurvePrivateKey,
+    key: EllipticCurvePrivateKey | RSAPrivateKey,
     expires: timedelta,
     begins: timedelta = -DAY,
 ) -> CertificateBuilder:
@@ -122,6 +129,6 @@ def _pem(certificate: Certificate) -> bytes:
     return certificate.public_bytes(Encoding.PEM)
 
 
-def _key_pem(key: EllipticCurvePrivateKey, password: bytes | None = None) -> bytes:
+def _key_pem(key: EllipticCurvePrivateKey | RSAPrivateKey, password: bytes | None = None) -> bytes:
     encryption = BestAvailableEncryption(password) if password else NoEncryption()
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)

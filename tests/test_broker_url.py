@@ -75,6 +75,34 @@ class ParseTests(SynchronousTestCase):
             30, BrokerURL.parse("amqp://mq.example/?heartbeat=30").parameters.heartbeat
         )
 
+    def test_parameters_that_have_a_meaning_are_read(self) -> None:
+        url = BrokerURL.parse(
+            "amqp://mq.example/a%2Fb?blocked_connection_timeout=1.5&channel_max=7&frame_max=8192"
+            "&client_properties={'connection_name': 'a%26b'}&locale=de_DE&socket_timeout=3"
+        )
+        read = url.parameters
+        self.assertEqual(
+            (1.5, 7, 8192, {"connection_name": "a&b"}, "de_DE", 3, "a/b"),
+            (
+                read.blocked_connection_timeout,
+                read.channel_max,
+                read.frame_max,
+                read.client_properties,
+                read.locale,
+                read.socket_timeout,
+                read.virtual_host,
+            ),
+        )
+
+    def test_attempts_and_delays_of_pika_are_taken_and_have_no_effect(self) -> None:
+        BrokerURL.parse("amqp://mq.example/?connection_attempts=3&retry_delay=5")
+
+    def test_time_for_the_whole_of_connecting_is_read(self) -> None:
+        self.assertEqual(7, BrokerURL.parse("amqp://mq.example/?stack_timeout=7").stack_timeout)
+
+    def test_time_for_the_whole_of_connecting_is_not_that_of_pika_unless_given(self) -> None:
+        self.assertIsNone(BrokerURL.parse("amqp://mq.example/").stack_timeout)
+
 
 class TextTests(SynchronousTestCase):
     """The text form, which goes into logs."""
@@ -174,11 +202,26 @@ class ErrorTests(SynchronousTestCase):
         self.refusal("amqp://ann:s3cr3t")
 
     def test_unknown_parameter_is_named(self) -> None:
-        text = self.refusal("amqp://ann:s3cr3t@mq.example/?retry_delay=5")
-        self.assertIn("parameter 'retry_delay' is not supported; expected one of ", text)
+        text = self.refusal("amqp://ann:s3cr3t@mq.example/?heartbeat=5&retries=5")
+        self.assertIn("parameter 'retries' is not supported; expected one of ", text)
 
-    def test_malformed_value_of_a_parameter_is_refused(self) -> None:
-        self.refusal("amqp://ann:s3cr3t@mq.example/?heartbeat=often")
+    def test_parameter_with_a_malformed_value_is_named(self) -> None:
+        for parameter in (
+            "heartbeat=often",
+            "socket_timeout=0",
+            "stack_timeout=nan",
+            "blocked_connection_timeout=-1",
+            "retry_delay=soon",
+            "connection_attempts=0",
+            "client_properties=s3cr3t",
+        ):
+            text = self.refusal(f"amqp://ann:s3cr3t@mq.example/?{parameter}")
+            self.assertIn(f"the value of the parameter {parameter.partition('=')[0]!r} is", text)
+
+    def test_parameter_without_a_value_or_with_two_is_named(self) -> None:
+        for query in ("heartbeat=", "heartbeat=5&heartbeat=6"):
+            text = self.refusal(f"amqp://ann:s3cr3t@mq.example/?{query}")
+            self.assertIn("expected one value of the parameter 'heartbeat'", text)
 
     def test_virtual_host_with_a_bare_slash_is_refused(self) -> None:
         self.refusal("amqp://ann:s3cr3t@mq.example/a/b")

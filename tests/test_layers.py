@@ -24,8 +24,9 @@ FLOORS = (
     ("netdemo.poetry", "client file lingering sending server"),
     (
         "netdemo.amqp",
-        "broker_url window message frames content acknowledgements topology interfaces status "
-        "channel session attachment declaration destination publisher writer consumer client rpc",
+        "tcp_options pem tls broker_url window message frames content acknowledgements topology "
+        "interfaces status channel session attachment declaration destination publisher writer "
+        "consumer client rpc",
     ),
     ("netdemo.broker", "wire exchanges queues store vhost connection server"),
     ("netdemo.bridge", "framing routes spool push pull config service"),

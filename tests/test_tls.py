@@ -6,55 +6,21 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.endpoints import clientFromString
-from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.ssl import Certificate, PrivateCertificate
-from twisted.internet.task import Clock
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.protocol import Factory
+from twisted.internet.ssl import Certificate
 from twisted.internet.testing import MemoryReactorClock
-from twisted.protocols.tls import TLSMemoryBIOFactory
-from twisted.test.iosim import FakeTransport, connect
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from netdemo.connecting import client_endpoint, connection_reason
+from netdemo.connecting import client_endpoint
 from netdemo.tls import HostVerification, tls_to, with_host_verification
 from tests.certificates import DAY, Authority, write_certificate
 from tests.folders import temporary_folder
+from tests.handshakes import Client, over_tls, shake_hands
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from twisted.python.failure import Failure
-
-
-@implementer(IHandshakeListener)
-class Client(Protocol):
-    """Says how the handshake went, and why the connection ended."""
-
-    trusting = False
-    reason: str | None = None
-
-    def handshakeCompleted(self) -> None:
-        self.trusting = True
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        assert reason.value is not None
-        self.reason = connection_reason(reason.value)
-
-
-def shake_hands(factory: Any, server: Path) -> None:
-    """Connect what `factory` builds, which speaks TLS, to a server with a certificate."""
-    options = PrivateCertificate.loadPEM(server.read_text()).options()
-    server_factory = Factory.forProtocol(Protocol)
-    protocols: list[Any] = [
-        TLSMemoryBIOFactory(options, False, server_factory, Clock()).buildProtocol(None),
-        factory.buildProtocol(None),
-    ]
-    server_end, client_end = (
-        FakeTransport(each, isServer=each is protocols[0]) for each in protocols
-    )
-    connect(protocols[0], server_end, protocols[1], client_end).flush()
 
 
 class TLSTestCase(SynchronousTestCase):
@@ -79,8 +45,7 @@ class VerificationTests(TLSTestCase):
         connections = tls_to(host, trustRoot=trusted)
         self.client = Client()
         self.assertTrue(verifyObject(IOpenSSLClientConnectionCreator, connections))
-        factory = Factory.forProtocol(lambda: self.client)
-        shake_hands(TLSMemoryBIOFactory(connections, True, factory, Clock()), server)
+        shake_hands(over_tls(self.client, connections), server)
 
     def assert_refused(self, reason: str) -> None:
         """Check why the connection ended, before the client took the certificate."""

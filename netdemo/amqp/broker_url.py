@@ -4,76 +4,108 @@ from __future__ import annotations
 
 import os
 import re
+from math import isfinite
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import attrs
 from pika.connection import URLParameters
+from pika.credentials import ExternalCredentials
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.ssl import optionsForClientTLS
 
+from netdemo.amqp.tcp_options import TCPOptionsEndpoint, check_tcp_options
+from netdemo.amqp.tls import TLS_PARAMETERS, TLSOptions
 from netdemo.connecting import is_host_name
 from netdemo.errors import BrokerURLError
 
 if TYPE_CHECKING:
     from pika.connection import Parameters
-    from twisted.internet.interfaces import IStreamClientEndpoint
+    from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
 
 EXPECTED: Final = "amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://..."
 DEFAULT_BROKER: Final = "amqp://guest:guest@127.0.0.1:5672/"
 BROKER_VARIABLE: Final = "NETDEMO_BROKER"
 """Environment variable with the URL of the broker; unlike an option, no process list shows it."""
 
-UNDERSTOOD: Final = frozenset(
+PIKA_PARAMETERS: Final = frozenset(
     {
         "blocked_connection_timeout",
         "channel_max",
         "client_properties",
+        "connection_attempts",
         "frame_max",
         "heartbeat",
         "locale",
+        "retry_delay",
         "socket_timeout",
+        "stack_timeout",
+        "tcp_options",
     }
 )
-"""Those of pika's URL parameters that mean something here; any other is an error, not ignored."""
+"""Those of pika's URL parameters that pika reads; ``ssl_options`` is read by `TLSOptions`."""
+
+UNDERSTOOD: Final = PIKA_PARAMETERS | TLS_PARAMETERS | {"auth_mechanism"}
+"""Any other parameter is an error, not ignored."""
 
 
 @attrs.frozen
 class BrokerURL:
-    """Where a broker is and how to log in. Its text form names neither user nor password."""
+    """Where a broker is and how to log in. Its text form names neither user nor password.
 
-    tls: bool
+    The parameters are pika's, and RabbitMQ's own for TLS and EXTERNAL. ``connection_attempts``
+    and ``retry_delay`` have no effect: a client never gives up, and has its own delays.
+    """
+
     parameters: Parameters = attrs.field(repr=False)
+    connections: IOpenSSLClientConnectionCreator | None = attrs.field(default=None, repr=False)
+    """What makes connections of TLS, with ``amqps``."""
+
+    stack_timeout: float | None = attrs.field(default=None, repr=False)
+    """Seconds for the whole of connecting, from TCP to an open AMQP connection."""
 
     @classmethod
     def parse(cls, url: str) -> BrokerURL:
         """Read a URL; what is left out is as in pika: guest, guest, port 5672 or 5671, vhost ``/``.
 
+        Files that it names are read now, those without a path in the current directory.
+
         :raises BrokerURLError: naming the URL, without its user information and query.
         """
         scheme, separator, rest = url.partition("://")
-        if not separator or scheme.lower() not in ("amqp", "amqps") or not rest:
-            raise BrokerURLError(f"bad broker URL {redacted(url)!r}: expected {EXPECTED}")
         try:
-            _check(rest)
-            parameters = URLParameters(url)
+            if not separator or scheme.lower() not in ("amqp", "amqps") or not rest:
+                raise BrokerURLError(f"expected {EXPECTED}")
+            return cls._read(scheme.lower(), rest)
+        except BrokerURLError as error:
+            raise BrokerURLError(f"bad broker URL {redacted(url)!r}: {error}") from None
         except Exception:  # the texts may quote parts of the password
             raise BrokerURLError(
                 f"bad broker URL {redacted(url)!r}: expected {EXPECTED}, "
                 "with %40, %2F and so on in the place of special characters"
             ) from None
+
+    @classmethod
+    def _read(cls, scheme: str, rest: str) -> BrokerURL:
+        query = _query(rest)
+        for_pika = {name: text for name, text in query.items() if name in PIKA_PARAMETERS}
+        for name, text in for_pika.items():
+            _check_value(name, text)
+        parameters = URLParameters(f"{scheme}://{rest.partition('?')[0]}?{urlencode(for_pika)}")
         if not is_host_name(parameters.host):
             raise BrokerURLError(
-                f"bad broker URL {redacted(url)!r}: its host is not a host name; "
+                "its host is not a host name; "
                 "expected letters, digits, hyphens and dots, or an address"
             )
-        unknown = set(parameters._all_url_query_values or ()) - UNDERSTOOD
-        if unknown:
-            raise BrokerURLError(
-                f"bad broker URL {redacted(url)!r}: parameter {min(unknown)!r} is not supported; "
-                f"expected one of {', '.join(sorted(UNDERSTOOD))}"
-            )
-        return cls(scheme.lower() == "amqps", parameters)
+        return cls(
+            parameters,
+            _tls(scheme, query, parameters),
+            parameters.stack_timeout if "stack_timeout" in query else None,
+        )
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is one of TLS."""
+        return self.connections is not None
 
     def __str__(self) -> str:
         host = f"[{self.parameters.host}]" if ":" in self.parameters.host else self.parameters.host
@@ -83,12 +115,14 @@ class BrokerURL:
     def endpoint(self, reactor: object) -> IStreamClientEndpoint:
         """Return the TCP endpoint of the broker; with TLS its certificate must name the host."""
         parameters = self.parameters
-        endpoint = HostnameEndpoint(
+        endpoint: IStreamClientEndpoint = HostnameEndpoint(
             reactor, parameters.host, parameters.port, timeout=parameters.socket_timeout or 30
         )
-        if not self.tls:
+        if parameters.tcp_options:
+            endpoint = TCPOptionsEndpoint(endpoint, parameters.tcp_options)
+        if self.connections is None:
             return endpoint
-        return wrapClientTLS(optionsForClientTLS(parameters.host), endpoint)
+        return wrapClientTLS(self.connections, endpoint)
 
 
 def default_broker_url() -> str:
@@ -108,8 +142,8 @@ def redacted(url: str) -> str:
     return f"{scheme}{separator}{'***@' if at else ''}{place}"
 
 
-def _check(rest: str) -> None:
-    """Refuse what pika would take for something else, or leave out.
+def _query(rest: str) -> dict[str, str]:
+    """Return the parameters; refuse what pika would take for something else, or leave out.
 
     An unescaped special character in a password, for example, ends the host.
     """
@@ -117,5 +151,47 @@ def _check(rest: str) -> None:
     if "@" in parts.path + parts.query + parts.fragment or "/" in parts.path[1:] or "#" in rest:
         raise ValueError("an unescaped @, / or #")
     unquote(parts.path, errors="strict")
-    if parts.query:
-        parse_qsl(parts.query, strict_parsing=True)
+    query: dict[str, str] = {}
+    pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True, errors="strict")
+    for name, text in pairs if parts.query else ():
+        if name not in UNDERSTOOD:
+            raise BrokerURLError(
+                f"parameter {name!r} is not supported; "
+                f"expected one of {', '.join(sorted(UNDERSTOOD))}"
+            )
+        if name in query or not text:
+            raise BrokerURLError(f"expected one value of the parameter {name!r}")
+        query[name] = text
+    return query
+
+
+def _check_value(name: str, text: str) -> None:
+    try:
+        value = getattr(URLParameters(f"amqp://?{urlencode({name: text})}"), name)
+        usable = not isinstance(value, float) or isfinite(value)
+    except Exception:
+        usable = False
+    if not usable:
+        raise BrokerURLError(f"the value of the parameter {name!r} is not one that it takes")
+    if name == "tcp_options":
+        check_tcp_options(value)
+
+
+def _tls(
+    scheme: str, query: dict[str, str], parameters: URLParameters
+) -> IOpenSSLClientConnectionCreator | None:
+    """Read what is only for ``amqps``, and set how to log in."""
+    given = {name: text for name, text in query.items() if name not in PIKA_PARAMETERS}
+    if scheme == "amqp":
+        if given:
+            raise BrokerURLError(f"parameter {min(given)!r} is for TLS: expected amqps://")
+        return None
+    mechanism = given.pop("auth_mechanism", "plain")
+    options = TLSOptions.of(given)
+    if mechanism == "external":
+        if not options.has_certificate:
+            raise BrokerURLError("auth_mechanism=external: expected a certfile")
+        parameters.credentials = ExternalCredentials()
+    elif mechanism != "plain":
+        raise BrokerURLError("auth_mechanism: expected plain or external")
+    return options.connections(parameters.host)
