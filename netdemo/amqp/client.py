@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from twisted.application.internet import backoffPolicy
 from twisted.application.service import Service
@@ -22,7 +22,7 @@ from netdemo.amqp.publisher import Publisher
 from netdemo.amqp.session import HANDSHAKE_TIMEOUT, Session
 from netdemo.amqp.status import Observable, Status
 from netdemo.connecting import connection_reason
-from netdemo.errors import ChannelClosedByUs, ConnectionClosed
+from netdemo.errors import ChannelClosedByUs, ConnectionClosed, HandshakeTimeout
 from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -221,7 +221,14 @@ class AMQPClient(Observable, Service):
                 return
 
     async def _connect(self, broker: BrokerURL) -> ISession:
-        session = Session(broker.parameters, self._reactor, self._handshake_timeout)
+        connecting = Deferred.fromCoroutine(self._open(broker))
+        if broker.stack_timeout is not None:
+            connecting.addTimeout(broker.stack_timeout, self._reactor, _too_late)
+        return await connecting
+
+    async def _open(self, broker: BrokerURL) -> ISession:
+        handshake_timeout = broker.stack_timeout or self._handshake_timeout
+        session = Session(broker.parameters, self._reactor, handshake_timeout)
         factory = Factory.forProtocol(lambda: session)
         factory.noisy = False
         await self._endpoint(broker, self._reactor).connect(factory)
@@ -363,3 +370,7 @@ class AMQPClient(Observable, Service):
     def _unless_cancelled(self, failure: Failure) -> None:
         if not failure.check(CancelledError, ConnectingCancelledError):
             self._log.failure("keeping an AMQP connection failed", failure)
+
+
+def _too_late(_: object, timeout: float) -> NoReturn:
+    raise HandshakeTimeout(f"AMQP was not open within {timeout:g} s")
