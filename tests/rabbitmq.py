@@ -41,13 +41,17 @@ class RabbitMQNode:
     `before_exec` is called in each process of it, between fork and exec.
     """
 
+    plugins = ""
+    """Erlang's names of the plugins that are enabled, with commas between them."""
+
     def __init__(
         self, parent: Path | None = None, before_exec: Callable[[], None] | None = None
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="netdemo-rabbitmq-", dir=parent))
         self.port, distribution, names = free_ports(3)
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
-        (self.folder / "enabled_plugins").write_text("[].\n")
+        (self.folder / "enabled_plugins").write_text(f"[{self.plugins}].\n")
+        (self.folder / "rabbitmq.conf").touch()
         self._environment = {
             **os.environ,
             "HOME": str(self.folder),
@@ -58,6 +62,7 @@ class RabbitMQNode:
             "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
+            "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq.conf"),
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
                 "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none"
@@ -192,9 +197,10 @@ class RabbitMQTestCase(TestCase):
 
     timeout = 120
     node: RabbitMQNode
+    the_node: Callable[[], RabbitMQNode] = staticmethod(the_node)
 
     def setUp(self) -> None:
         if not (PROGRAMS / "rabbitmq-server").exists():
             skip_or_fail(f"no RabbitMQ: {PROGRAMS} is empty; install the package rabbitmq-server")
-        self.node = the_node()
+        self.node = self.the_node()
         self.node.start()
