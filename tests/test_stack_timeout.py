@@ -13,8 +13,8 @@ class StackTimeoutTests(ClientTestCase):
 
     def assert_given_up(self) -> None:
         """Check that the attempt has ended with the reason, and another will be made."""
-        self.assertEqual("waiting", self.client.state)
-        self.assertEqual("AMQP was not open within 25 s", str(self.client.reason))
+        self.assertEqual("waiting", self.client.status.state)
+        self.assertEqual("AMQP was not open within 25 s", str(self.client.status.reason))
         self.assertEqual(
             ["amqp://one:1/: AMQP was not open within 25 s; next attempt in 2.0 s"], self.logged
         )
@@ -34,7 +34,7 @@ class StackTimeoutTests(ClientTestCase):
         peer = self.connect()
         self.reactor.advance(HANDSHAKE_TIMEOUT + 14)
         peer.let_in()
-        self.assertEqual("ready", self.client.state)
+        self.assertEqual("ready", self.client.status.state)
 
     def test_tcp_that_is_not_connected_is_given_up(self) -> None:
         self.client.startService()
@@ -48,10 +48,10 @@ class StackTimeoutTests(ClientTestCase):
         self.reactor.advance(2)
         self.accept()
         self.reactor.advance(30)
-        self.assertEqual("ready", self.client.state)
+        self.assertEqual("ready", self.client.status.state)
 
     def test_stopping_meanwhile_is_no_failure(self) -> None:
         self.client.startService()
         self.successResultOf(self.client.stopService())
-        self.assertIsNone(self.client.reason)
+        self.assertIsNone(self.client.status.reason)
         self.assertEqual([], self.reactor.getDelayedCalls())

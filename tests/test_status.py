@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pika import spec
 from twisted.internet.error import ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 from netdemo.amqp.consumer import Consumer
+from netdemo.amqp.message import Message
 from netdemo.amqp.status import Observable, Status
 from netdemo.errors import ConnectionBlocked, ConnectionClosed
 from tests.clients import REFUSAL, SECRET, ClientTestCase
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
 
 
 class Light(Observable):
@@ -79,7 +85,7 @@ class ClientStatusTests(ClientTestCase):
         peer = self.accept()
         self.assertEqual(self.client.status, Status("ready", None, "amqp://one:1/"))
         peer.wire.end(ConnectionLost("gone"))
-        self.assertIn("non-clean", str(self.client.status.reason))
+        self.assertEqual(str(self.client.status.reason), "the connection was lost")
         self.reactor.advance(1)
         self.accept()
         self.assertEqual(self.states(), ["connecting", "ready", "waiting", "connecting", "ready"])
@@ -108,6 +114,20 @@ class ClientStatusTests(ClientTestCase):
         self.refuse()
         self.assertEqual(self.client.status, Status("stopped"))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_listener_may_stop_the_client_as_soon_as_it_is_ready(self) -> None:
+        stopping: list[Deferred[None]] = []
+        self.client.add_status_listener(
+            lambda status: status.state == "ready" and stopping.append(self.client.stopService())
+        )
+        done = self.client.publish(Message(b"x"), "", "q")
+        peer = self.connect().let_in()
+        peer.agree()
+        peer.send(spec.Basic.Ack(1), channel=1)
+        peer.agree()
+        self.successResultOf(done)
+        self.successResultOf(stopping[0])
+        self.assertFalse(peer.wire.connected)
 
     def test_alarm_of_the_broker_is_a_state_until_it_is_over(self) -> None:
         peer = self.accept()
@@ -161,7 +181,7 @@ class ConsumerStatusTests(ClientTestCase):
     def test_lost_connection(self) -> None:
         peer = self.accept()
         peer.wire.end(ConnectionLost("gone"))
-        self.assertIn("waiting: Connection to the other side was lost", str(self.consumer.status))
+        self.assertEqual(str(self.consumer.status), "waiting: the connection was lost")
         self.reactor.advance(1)
         self.accept()
         self.assertEqual(self.consumer.status, Status("consuming"))

@@ -130,7 +130,7 @@ class AMQPClient(Observable, Service):
         Fails with `ConnectionClosed` when the service is stopped, and, if it is given, after so
         many failures in a row.
         """
-        if self._open:
+        if self._is_open:
             return succeed(None)
         waiting: Deferred[None] = Deferred(self._no_longer_waiting)
         self._waiting.append((waiting, fail_after_failures))
@@ -173,7 +173,7 @@ class AMQPClient(Observable, Service):
             raise ValueError(f"{user} was added before")
         self._users[user] = None
         user.start()
-        if self._session is not None and self._open and self._stopping is None:
+        if self._session is not None and self._is_open and self._stopping is None:
             self._attach(user, self._session)
 
     def remove(self, user: IChannelUser) -> None:
@@ -187,7 +187,7 @@ class AMQPClient(Observable, Service):
             user.give_up(ChannelClosedByUs(f"{user} was removed from its client"))
 
     @property
-    def _open(self) -> bool:
+    def _is_open(self) -> bool:
         return self.status.state in ("ready", "blocked")
 
     def _not_consuming(self, failure: Failure, consumer: Consumer) -> Failure:

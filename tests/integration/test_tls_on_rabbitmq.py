@@ -52,7 +52,7 @@ class TLSOnRabbitMQTestCase(TLSRabbitMQTestCase):
         """Return why a client can't connect."""
         client = self.client(self.url(query, host))
         await self.assertFailure(client.when_ready(fail_after_failures=1), ConnectionClosed)
-        return str(client.reason)
+        return str(client.status.reason)
 
 
 class TrustTests(TLSOnRabbitMQTestCase):
@@ -110,7 +110,7 @@ class TrustTests(TLSOnRabbitMQTestCase):
     async def test_port_without_tls_is_said_so(self) -> None:
         client = self.client(f"amqps://{HOST}:{self.node.port}/?cacertfile={self.trusted}")
         await self.assertFailure(client.when_ready(fail_after_failures=1), ConnectionClosed)
-        self.assertEqual("TLS: the other side does not speak it", str(client.reason))
+        self.assertEqual("TLS: the other side does not speak it", str(client.status.reason))
 
 
 class LoginTests(TLSOnRabbitMQTestCase):
