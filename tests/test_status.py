@@ -117,9 +117,12 @@ class ClientStatusTests(ClientTestCase):
 
     def test_listener_may_stop_the_client_as_soon_as_it_is_ready(self) -> None:
         stopping: list[Deferred[None]] = []
-        self.client.add_status_listener(
-            lambda status: status.state == "ready" and stopping.append(self.client.stopService())
-        )
+
+        def stop(status: Status) -> None:
+            if status.state == "ready":
+                stopping.append(self.client.stopService())
+
+        self.client.add_status_listener(stop)
         done = self.client.publish(Message(b"x"), "", "q")
         peer = self.connect().let_in()
         peer.agree()
