@@ -28,7 +28,7 @@ from netdemo.waiters import Waiters
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IStreamClientEndpoint
+    from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
     from twisted.python.failure import Failure
 
     from netdemo.amqp.consumer import Handler
@@ -55,7 +55,8 @@ class AMQPClient(Observable, Service):
 
     The state of `status` is one of ``connecting``, ``ready``, ``blocked`` (the broker takes
     nothing that is published, for an alarm of its own), ``waiting`` (for the next attempt) and
-    ``stopped``; its reason is what ended the latest attempt or connection.
+    ``stopped``; its reason is what ended the latest attempt or connection. `clock` is the time that
+    it goes by.
     """
 
     _log = Logger()
@@ -87,6 +88,7 @@ class AMQPClient(Observable, Service):
         if not self._brokers:
             raise ValueError("no broker URL: expected at least one")
         self._reactor = reactor
+        self.clock: IReactorTime = reactor
         self._retry_policy = retry_policy or backoffPolicy(INITIAL_DELAY, MAX_DELAY, factor=2)
         self._handshake_timeout = handshake_timeout
         self._stop_timeout = stop_timeout
