@@ -141,6 +141,10 @@ class ConsumingTests(ChannelTestCase):
         nack = self.peer.expect(spec.Basic.Nack)
         self.assertEqual((nack.delivery_tag, nack.requeue), (8, False))
 
+    def test_without_acks_the_broker_is_told_so(self) -> None:
+        self.channel.consume("q", self.deliveries.append, lambda: None, no_ack=True)
+        self.assertTrue(self.peer.expect(spec.Basic.Consume).no_ack)
+
     def test_ack_on_an_ended_channel_is_nothing(self) -> None:
         self.peer.send(spec.Channel.Close(404, NOT_FOUND, 50, 10), channel=1)
         self.peer.received()
@@ -215,3 +219,15 @@ class EndingTests(ChannelTestCase):
         self.peer.wire.end(ConnectionLost())
         self.assertIsInstance(raised[0], ChannelLost)
         self.assertIn("the connection was lost", str(raised[0]))
+        self.assertIn("non-clean", str(raised[0]))
+
+    def test_answering_while_the_connection_ends_is_nothing(self) -> None:
+        second = self.peer.open_channel()
+
+        def answer(_: object) -> None:
+            second.ack(1)
+            second.nack(2, requeue=True)
+
+        self.channel.closed.addCallback(answer)
+        self.peer.wire.end(ConnectionLost())
+        self.successResultOf(self.channel.closed)

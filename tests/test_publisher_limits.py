@@ -43,14 +43,20 @@ class NotRepublishingTests(TestCase):
         self.on.ack(1)
         self.successResultOf(again)
 
-    def test_the_one_that_costs_the_channel_is_still_found_among_several(self) -> None:
+    def test_so_it_is_when_the_channel_is_closed_for_one_of_several(self) -> None:
         done = [self.on.publish(b"%d" % number) for number in range(2)]
+        self.on.sent()
         self.on.publisher.detach(ChannelClosed("NOT_FOUND - no exchange", 404))
         for each in done:
-            self.on.sent()
-            self.on.attach()
-            self.on.publisher.detach(ChannelClosed("NOT_FOUND - no exchange", 404))
-            self.assertEqual(self.failureResultOf(each, NotSentError).value.reply_code, 404)
+            error = self.failureResultOf(each, OutcomeUnknownError).value
+            self.assertEqual(error.reply_code, 404)
+        self.on.attach()
+        self.assertEqual(self.on.sent(), [])
+
+    def test_one_that_costs_the_channel_alone_was_not_sent(self) -> None:
+        done = self.on.publish(b"0")
+        self.on.publisher.detach(ChannelClosed("NOT_FOUND - no exchange", 404))
+        self.failureResultOf(done, NotSentError)
 
 
 class BacklogTests(TestCase):

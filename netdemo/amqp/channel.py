@@ -217,12 +217,12 @@ class Channel:
         return self._call(self._channel.basic_cancel, _nothing, consumer_tag=consumer_tag)
 
     def ack(self, delivery_tag: int) -> None:
-        if self._channel.is_open:
+        if self._can_answer():
             self._acknowledgements.done(delivery_tag)
             self._link.soon(self._send_acks)
 
     def nack(self, delivery_tag: int, requeue: bool) -> None:
-        if self._channel.is_open:
+        if self._can_answer():
             self._acknowledgements.answered(delivery_tag)
             self._link.write(encode_nack(self.number, delivery_tag, requeue))
 
@@ -236,7 +236,7 @@ class Channel:
             self.nack(delivery.delivery_tag, requeue=True)
 
     def _send_acks(self) -> None:
-        if self._channel.is_open:
+        if self._can_answer():
             for delivery_tag, multiple in self._acknowledgements.take():
                 self._link.write(encode_ack(self.number, delivery_tag, multiple))
 
@@ -247,6 +247,10 @@ class Channel:
         self._close_reason = reason or self._close_reason
         self._close()
         return ended
+
+    def _can_answer(self) -> bool:
+        # A connection that ends tells its channels one by one.
+        return self._channel.is_open and self._channel.connection.is_open
 
     def _close(self) -> None:
         if not self._channel.connection.is_open:
@@ -294,7 +298,10 @@ class Channel:
         self._ending.callback(None)
 
     def _lost(self, error: Exception) -> ChannelLost:
-        return ChannelLost(str(self._link.reason or repr(error)))
+        reason = self._link.reason
+        if reason is None:
+            return ChannelLost(repr(error))
+        return ChannelLost(reason.reply_text, reason.reply_code)
 
     def _cancelled_by_broker(self, frame: Any) -> None:
         on_cancel = self._on_cancel.pop(frame.method.consumer_tag, None)

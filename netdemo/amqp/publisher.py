@@ -82,8 +82,9 @@ class Publisher:
     limits of `backlog`. The Deferred of `publish` is the back-pressure: a caller with no more
     than the window's messages without a result never comes there.
 
-    What was not confirmed when its connection is lost is published again on the next one, or,
-    without `republish`, fails with `OutcomeUnknownError`.
+    What was not confirmed when its connection is lost is published again on the next one. Without
+    `republish` nothing is sent twice: what is under way when the channel ends, for whatever
+    reason, fails with `OutcomeUnknownError`.
     """
 
     _log = Logger()
@@ -157,13 +158,13 @@ class Publisher:
         again = [outgoing for outgoing in sent if not outgoing.done.called]
         failed: list[_Outgoing] = []
         error: type[PublishError] = OutcomeUnknownError
-        if isinstance(reason, ChannelLost | ChannelClosedByUs) or self._declaration_refused:
-            if not self._republish:
-                failed, again = again, []
-        elif len(sent) == 1:
+        blameless = isinstance(reason, ChannelLost | ChannelClosedByUs) or self._declaration_refused
+        if not blameless and len(sent) == 1:
             failed, again = again, []
             error = NotSentError
-        else:
+        elif not self._republish:
+            failed, again = again, []
+        elif not blameless:
             self._suspects.update(again)
         self._suspects.difference_update(set(sent) - set(again))
         for outgoing in reversed(again):
