@@ -140,4 +140,32 @@ class NotSentError(PublishError):
 
 
 class OutcomeUnknownError(PublishError):
-    """The message was sent, and the connection ended before the broker had confirmed it."""
+    """The message was sent, and the connection ended before the broker had confirmed it.
+
+    Of a call: or before its reply had come. Whether the server did the work is unknown.
+    """
+
+
+class CallError(NetdemoError):
+    """A remote procedure call has no result. One that can't be sent is a `PublishError`."""
+
+
+class TooManyCalls(CallError):
+    """A call was not made: as many as may be are waiting for their replies."""
+
+
+class CallTimeout(CallError):
+    """No reply came in time; whether the server did the work is unknown, if it was sent."""
+
+
+class RemoteError(CallError):
+    """The server answered with an error; a handler raises it to choose the text.
+
+    The text is made one line fit for a log, of at most `max_length` characters.
+    """
+
+    max_length = 1000
+
+    def __init__(self, text: str) -> None:
+        printable = (each if each.isprintable() else " " for each in text[: self.max_length])
+        super().__init__(" ".join("".join(printable).split()))

@@ -55,6 +55,7 @@ class Peer:
         self.session = session or Session(URLParameters("amqp://"), self.clock)
         self.wire = Wire(self.session)
         self._unread = b""
+        self.agreed: list[Any] = []
 
     def connect(self) -> Peer:
         """Make the connection; the client's protocol header is read."""
@@ -87,9 +88,13 @@ class Peer:
         return opened[0]
 
     def agree(self) -> list[Any]:
-        """Answer what the client asks until it asks no more; return all methods that it sent."""
+        """Answer what the client asks until it asks no more; return all methods that it sent.
+
+        All frames, those of contents too, are kept in `agreed`.
+        """
         asked: list[Any] = []
         while frames := self.received():
+            self.agreed += frames
             for each in frames:
                 if each.NAME == "METHOD":
                     asked.append(each.method)
@@ -102,7 +107,7 @@ class Peer:
         elif isinstance(method, spec.Basic.Cancel):
             self.send(spec.Basic.CancelOk(method.consumer_tag), channel=channel)
         elif isinstance(method, spec.Queue.Declare):
-            self.send(spec.Queue.DeclareOk(method.queue, 0, 0), channel=channel)
+            self.send(spec.Queue.DeclareOk(method.queue or "amq.gen-1", 0, 0), channel=channel)
         elif isinstance(method, spec.Connection.Close):
             self.send(spec.Connection.CloseOk())
             self.wire.end()

@@ -8,6 +8,7 @@ from netdemo.amqp.client import AMQPClient
 from netdemo.amqp.consumer import Consumer, Reject
 from netdemo.amqp.message import Delivery, Message
 from netdemo.amqp.publisher import Publisher
+from netdemo.amqp.rpc import RPCClient, RPCServer
 from netdemo.amqp.status import Status
 from netdemo.amqp.topology import Binding, Exchange, Queue, Topology
 from netdemo.amqp.window import Window
@@ -24,6 +25,8 @@ __all__ = [
     "MessageWriter",
     "Publisher",
     "Queue",
+    "RPCClient",
+    "RPCServer",
     "Reject",
     "Status",
     "Topology",
