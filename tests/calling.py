@@ -115,6 +115,13 @@ class CallerTestCase(_PeerTestCase):
         calling = self.begin(**options)
         return calling, str(self.one_published().properties.correlation_id)
 
+    def close_channel(self, code: int = 404, text: str = "NOT_FOUND") -> None:
+        """Close the caller's channel for an error, and let it open another."""
+        self.peer.send(spec.Channel.Close(code, text, 0, 0), channel=CHANNEL)
+        self.reactor.advance(1)
+        asked = self.peer.agree()
+        (self.tag,) = (each.consumer_tag for each in asked if isinstance(each, spec.Basic.Consume))
+
     def reply(
         self, correlation_id: str | None, body: bytes = b"reply", type_: str | None = None
     ) -> None:

@@ -6,6 +6,7 @@ the wire, in which order, and looks at what was sent.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pika
@@ -56,6 +57,7 @@ class Peer:
         self.wire = Wire(self.session)
         self._unread = b""
         self.agreed: list[Any] = []
+        self._names = count(1)
 
     def connect(self) -> Peer:
         """Make the connection; the client's protocol header is read."""
@@ -107,7 +109,8 @@ class Peer:
         elif isinstance(method, spec.Basic.Cancel):
             self.send(spec.Basic.CancelOk(method.consumer_tag), channel=channel)
         elif isinstance(method, spec.Queue.Declare):
-            self.send(spec.Queue.DeclareOk(method.queue or "amq.gen-1", 0, 0), channel=channel)
+            name = method.queue or f"amq.gen-{next(self._names)}"
+            self.send(spec.Queue.DeclareOk(name, 0, 0), channel=channel)
         elif isinstance(method, spec.Connection.Close):
             self.send(spec.Connection.CloseOk())
             self.wire.end()

@@ -6,19 +6,16 @@ from pika import spec
 from twisted.internet.defer import CancelledError, Deferred
 
 from netdemo.amqp.client import STOP_TIMEOUT
+from netdemo.amqp.window import WINDOW_BYTES
 from netdemo.errors import CallTimeout, NotSentError, OutcomeUnknownError
 from tests.calling import CHANNEL, CallerTestCase
+
+LARGE = bytes(WINDOW_BYTES)
+"""After it nothing is sent until it is confirmed."""
 
 
 class LossTests(CallerTestCase):
     """The connection or the channel is lost."""
-
-    def close_channel(self, code: int = 404, text: str = "NOT_FOUND") -> None:
-        """Close the caller's channel for an error, and let it open another."""
-        self.peer.send(spec.Channel.Close(code, text, 0, 0), channel=CHANNEL)
-        self.reactor.advance(1)
-        asked = self.peer.agree()
-        (self.tag,) = (each.consumer_tag for each in asked if isinstance(each, spec.Basic.Consume))
 
     def test_what_was_sent_fails_confirmed_or_not_and_is_not_sent_again(self) -> None:
         confirmed, _ = self.call()
@@ -32,8 +29,7 @@ class LossTests(CallerTestCase):
         self.assertEqual(self.published(), [])
 
     def test_what_had_no_room_yet_is_sent_on_the_next_connection(self) -> None:
-        large = bytes(9 * 1024 * 1024)
-        sent, waiting = self.begin(large), self.begin(b"waiting")
+        sent, waiting = self.begin(LARGE), self.begin(b"waiting")
         self.lose()
         self.failureResultOf(sent, OutcomeUnknownError)
         self.published()
@@ -42,6 +38,26 @@ class LossTests(CallerTestCase):
         self.assertEqual(request.body, b"waiting")
         self.reply(request.properties.correlation_id)
         self.assertEqual(self.successResultOf(waiting), b"reply")
+
+    def test_what_had_no_room_when_it_ended_is_never_sent(self) -> None:
+        self.begin(LARGE)
+        cancelled, late = self.begin(), self.begin(timeout=1)
+        self.published()
+        cancelled.cancel()
+        self.failureResultOf(cancelled, CancelledError)
+        self.reactor.advance(1)
+        self.failureResultOf(late, CallTimeout)
+        self.confirm()
+        self.assertEqual(self.published(), [])
+
+    def test_errback_that_removes_the_caller_fails_what_had_no_room(self) -> None:
+        sent, waiting = self.begin(LARGE), self.begin()
+        sent.addErrback(lambda _: self.client.remove(self.rpc))
+        self.lose()
+        self.failureResultOf(waiting, NotSentError)
+        self.client.add(self.rpc)
+        self.let_in()
+        self.assertEqual(self.published(), [])
 
     def test_late_reply_of_an_earlier_connection_is_late(self) -> None:
         calling, correlation_id = self.call()
@@ -140,6 +156,17 @@ class QueueOfItsOwnTests(CallerTestCase):
 
     direct = False
 
+    def test_what_had_no_room_asks_for_replies_to_the_next_channels_queue(self) -> None:
+        sent, waiting = self.begin(LARGE, exchange="nowhere"), self.begin()
+        (request,) = self.published()
+        self.assertEqual(request.properties.reply_to, "amq.gen-1")
+        self.close_channel()
+        self.failureResultOf(sent, NotSentError)
+        request = self.one_published()
+        self.assertEqual(request.properties.reply_to, "amq.gen-2")
+        self.reply(request.properties.correlation_id)
+        self.successResultOf(waiting)
+
     def test_what_waited_asks_for_replies_to_the_new_connections_queue(self) -> None:
         self.assertEqual(self.peer.agreed[-1].method.NAME, "Confirm.Select")
         self.lose()
@@ -190,6 +217,14 @@ class StoppingTests(CallerTestCase):
         self.reactor.advance(STOP_TIMEOUT)
         self.successResultOf(stopping)
         self.failureResultOf(calling, NotSentError)
+
+    def test_errback_may_cancel_another_that_was_never_sent(self) -> None:
+        self.peer.wire.end()
+        first, second = self.begin(), self.begin()
+        first.addErrback(_cancel, second)
+        self.client.remove(self.rpc)
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
 
     def test_stopped_it_takes_no_calls_until_it_is_started_again(self) -> None:
         stopping = self.client.stopService()

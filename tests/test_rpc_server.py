@@ -267,13 +267,16 @@ class LossTests(ServerTestCase):
 
     def test_reply_under_way_is_not_sent_again_and_the_request_is_handled_again(self) -> None:
         self.working[0].callback(b"first")
-        self.one_published()
+        self.confirm()
+        self.request(tag=2, reply_to=DIRECT)
+        self.working[1].callback(b"second")
+        self.published()
         self.lose()
         self.let_in()
         self.assertEqual(self.published(), [])
-        self.request(redelivered=True)
-        self.working[1].callback(b"second")
-        self.assertEqual(self.one_published().body, b"second")
+        self.request(redelivered=True, reply_to=DIRECT)
+        self.working[2].callback(b"third")
+        self.assertEqual(self.one_published().body, b"third")
 
     def test_stopping_waits_until_the_request_is_answered(self) -> None:
         stopping = self.client.stopService()

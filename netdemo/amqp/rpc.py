@@ -210,7 +210,7 @@ class RPCClient:
         return call.correlation_id in self._calls
 
     def _send(self, call: _Call) -> None:
-        if self._reply_to is None or call.publishing is not None:
+        if self._reply_to is None:
             return
         left = ceil(1000 * (call.deadline - self._clock.seconds()))
         request = attrs.evolve(
