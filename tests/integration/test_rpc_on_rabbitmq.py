@@ -109,7 +109,9 @@ class CallTests(RPCOnRabbitMQTestCase):
 
     async def test_request_whose_caller_has_given_up_is_not_served_later(self) -> None:
         for rpc in self.callers():
-            await self.failing(rpc.call(self.queue, b"old", timeout=0.1), CallTimeout)
+            await self.failing(rpc.call("nowhere", b""), UnroutableError)  # so it has a channel
+            error = await self.failing(rpc.call(self.queue, b"old", timeout=0.1), CallTimeout)
+            self.assertIn("no reply", str(error))
             seen: list[bytes] = []
 
             def handler(delivery: Delivery, seen: list[bytes] = seen) -> bytes:
