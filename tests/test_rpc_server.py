@@ -194,7 +194,7 @@ class ErrorTests(ServerTestCase):
 class UnanswerableTests(ServerTestCase):
     """Requests for which the handler is not run."""
 
-    def test_without_a_reply_to_in_text_it_is_rejected(self) -> None:
+    def test_without_a_reply_to_it_is_rejected(self) -> None:
         handled: list[Delivery] = []
 
         def handler(delivery: Delivery) -> bytes:
@@ -202,12 +202,12 @@ class UnanswerableTests(ServerTestCase):
             return b""
 
         self.serve(handler)
-        for reply_to in (None, "", b"\xff\xfe"):
-            self.request(reply_to=reply_to)  # type: ignore[arg-type]
+        for reply_to in (None, ""):
+            self.request(reply_to=reply_to)
             (nack,) = self.answers()
             self.assertFalse(nack.requeue)
         self.assertEqual(handled, [])
-        self.assertEqual(len([line for line in self.logged if "is rejected" in line]), 3)
+        self.assertEqual(len([line for line in self.logged if "is rejected" in line]), 2)
 
     def internal_error(self) -> None:
         """End the connection as RabbitMQ does for a direct reply-to that it can't decode."""

@@ -316,8 +316,8 @@ class RPCServer:
 
     async def _serve(self, delivery: Delivery) -> None:
         request = delivery.message
-        if not isinstance(request.reply_to, str) or not request.reply_to:
-            self._reject(request, "it has no reply_to in UTF-8")
+        if not request.reply_to:
+            self._reject(request, "it has no reply_to")
         if _identity(request) in self._suspects:
             self._reject(request, "the connection was lost over its reply_to, or one beside it")
         reply = await self._reply(delivery)
