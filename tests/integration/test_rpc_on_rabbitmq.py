@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredQueue, gatherResults
 from twisted.internet.threads import deferToThread
 
 from netdemo.amqp import AMQPClient, Message, Queue, RPCClient, RPCServer, Topology
@@ -107,21 +107,20 @@ class CallTests(RPCOnRabbitMQTestCase):
             self.assertEqual(error.reply_code, 404)
             self.assertEqual(await rpc.call(self.queue, b"x"), b"x")
 
-    async def test_request_whose_caller_has_given_up_is_not_served_later(self) -> None:
+    async def test_request_whose_caller_has_given_up_expires_in_the_queue(self) -> None:
+        expiring, expired = new_message_id(), new_message_id()
+        arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": expired}
+        queues = (Queue(expiring, arguments=arguments), Queue(expired))
+        await self.server.declare(Topology(queues=queues))
+        dead: DeferredQueue[Delivery] = DeferredQueue()
+        await self.server.consume(expired, dead.put)
         for rpc in self.callers():
             await self.failing(rpc.call("nowhere", b""), UnroutableError)  # so it has a channel
-            error = await self.failing(rpc.call(self.queue, b"old", timeout=0.1), CallTimeout)
+            error = await self.failing(rpc.call(expiring, b"old", timeout=0.1), CallTimeout)
             self.assertIn("no reply", str(error))
-            seen: list[bytes] = []
-
-            def handler(delivery: Delivery, seen: list[bytes] = seen) -> bytes:
-                seen.append(delivery.message.body)
-                return b""
-
-            server = RPCServer(self.server, self.queue, handler)
-            await rpc.call(self.queue, b"new")
-            self.assertEqual(seen, [b"new"])
-            server.remove()
+            headers = (await dead.get()).message.headers
+            assert headers is not None
+            self.assertEqual(headers["x-death"][0]["reason"], "expired")
 
     async def test_reply_to_a_cancelled_call_is_late(self) -> None:
         for rpc in self.callers():
