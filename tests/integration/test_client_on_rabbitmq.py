@@ -9,7 +9,7 @@ import pytest
 from pika import BasicProperties
 from pika.frame import Header
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, DeferredQueue
 from twisted.internet.threads import deferToThread
 
 from netdemo.amqp import (
@@ -22,6 +22,7 @@ from netdemo.amqp import (
     Queue,
     Reject,
     Topology,
+    Window,
 )
 from netdemo.amqp.message import new_message_id
 from netdemo.errors import (
@@ -76,7 +77,7 @@ class OutcomeTests(ClientOnRabbitMQTestCase):
 
     async def test_no_outcome_is_wrong_among_routable_and_unroutable_in_flight(self) -> None:
         await self.client.declare(Topology(queues=(Queue(self.queue),)))
-        wanted = [random.random() < 0.5 for _ in range(3000)]
+        wanted = [random.random() < 0.5 for _ in range(10_000)]
         outcomes: list[Any] = await DeferredList(
             [
                 self.client.publish(Message(b"%d" % number), "", self.queue if good else "nowhere")
@@ -96,17 +97,27 @@ class OutcomeTests(ClientOnRabbitMQTestCase):
 
     async def test_nacked_are_those_that_the_full_queue_refused(self) -> None:
         limit = {"x-max-length": 10, "x-overflow": "reject-publish"}
-        await self.client.declare(Topology(queues=(Queue(self.queue, arguments=limit),)))
-        outcomes: list[Any] = await DeferredList(
-            [self.client.publish(Message(b"%d" % n), "", self.queue) for n in range(200)],
+        publisher = Publisher(
+            Topology(queues=(Queue(self.queue, arguments=limit),)), window=Window(messages=50)
+        )
+        self.client.add(publisher)
+        await publisher.publish(Message(b"first"), "", self.queue)
+        settled = DeferredList(
+            [publisher.publish(Message(b"%d" % n), "", self.queue) for n in range(10_000)],
             consumeErrors=True,
         )
+        bodies: DeferredQueue[bytes] = DeferredQueue()
+        # Consumed meanwhile, so that there is room now and then.
+        await self.client.consume(self.queue, lambda each: bodies.put(each.message.body), 10)
+        outcomes: list[Any] = await settled
         taken = [b"%d" % n for n, (success, _) in enumerate(outcomes) if success]
         refused = [result.value for success, result in outcomes if not success]
-        self.assertTrue(refused)
+        self.assertTrue(taken and refused)
         for error in refused:
             self.assertIsInstance(error, NackedError)
-        self.assertEqual(await self.collect(len(taken)), taken)
+        for body in [b"first", *taken]:
+            self.assertEqual(await bodies.get(), body)
+        self.assertEqual(bodies.pending, [])
 
     async def test_missing_exchange_costs_only_the_message_for_it(self) -> None:
         await self.client.declare(Topology(queues=(Queue(self.queue),)))
