@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -20,9 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from twisted.trial.unittest import TestCase
 
 from tests.processes import skip_or_fail
+from tests.tidy import TidyTestCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,29 +34,42 @@ PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 START_TIMEOUT = 120.0
 """Seconds until a node that does not come up is an error."""
 
+COOKIE = secrets.token_hex()
+"""By which the nodes of this test run know each other, and ``rabbitmqctl`` them."""
+
 
 class RabbitMQNode:
     """One node. `start` and `kill` may be called again and again; its data stay.
 
     Its data are in a new folder below `parent`, or below the system's for temporary files.
-    `before_exec` is called in each process of it, between fork and exec.
+    `before_exec` is called in each process of it, between fork and exec. It can form a cluster
+    with the node that it is `beside`.
     """
 
     plugins = ""
     """Erlang's names of the plugins that are enabled, with commas between them."""
 
     def __init__(
-        self, parent: Path | None = None, before_exec: Callable[[], None] | None = None
+        self,
+        parent: Path | None = None,
+        before_exec: Callable[[], None] | None = None,
+        beside: RabbitMQNode | None = None,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="netdemo-rabbitmq-", dir=parent))
         self.port, distribution, names = free_ports(3)
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
+        self.name = f"netdemo-{self.port}@localhost"
+        self._beside = beside
+        self._names_port: int = beside._names_port if beside else names
+        cookie = self.folder / ".erlang.cookie"
+        cookie.write_text(COOKIE)
+        cookie.chmod(0o400)  # else Erlang refuses it
         (self.folder / "enabled_plugins").write_text(f"[{self.plugins}].\n")
         (self.folder / "rabbitmq.conf").touch()
         self._environment = {
             **os.environ,
             "HOME": str(self.folder),
-            "RABBITMQ_NODENAME": f"netdemo-{self.port}@localhost",
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(distribution),
@@ -67,7 +81,7 @@ class RabbitMQNode:
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
                 "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none"
             ),
-            "ERL_EPMD_PORT": str(names),
+            "ERL_EPMD_PORT": str(self._names_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
         self._before_exec = before_exec
@@ -76,7 +90,7 @@ class RabbitMQNode:
 
     def start(self) -> None:
         """Start the node if it does not run; return when it accepts connections."""
-        if self._names is None:
+        if self._names is None and self._beside is None:
             # A child of ours, lest the node leaves a daemon behind.
             self._names = subprocess.Popen(
                 ["epmd"], env=self._environment, preexec_fn=self._before_exec
@@ -192,7 +206,7 @@ def the_node() -> RabbitMQNode:
 
 
 @pytest.mark.rabbitmq
-class RabbitMQTestCase(TestCase):
+class RabbitMQTestCase(TidyTestCase):
     """A test that needs a real RabbitMQ; `node` is running when it begins."""
 
     timeout = 120

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from pika import BasicProperties
 from pika.frame import Header
 from twisted.internet import reactor
@@ -24,7 +23,6 @@ from netdemo.amqp import (
     Topology,
     Window,
 )
-from netdemo.amqp.message import new_message_id
 from netdemo.errors import (
     ConnectionClosed,
     DeclarationError,
@@ -32,44 +30,12 @@ from netdemo.errors import (
     NotSentError,
     UnroutableError,
 )
-from tests.rabbitmq import RabbitMQTestCase
+from tests.rabbitmq_clients import ClientOnRabbitMQTestCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from netdemo.amqp import Delivery
-
-
-@pytest.mark.rabbitmq
-class ClientOnRabbitMQTestCase(RabbitMQTestCase):
-    """A client that is ready, and a name for a queue."""
-
-    def setUp(self) -> Deferred[None]:  # type: ignore[override]
-        super().setUp()
-        self.queue = new_message_id()
-        self.client = AMQPClient([self.node.url], reactor)
-        self.client.startService()
-        self.addCleanup(self.client.stopService)
-        return self.client.when_ready()
-
-    def failing(self, deferred: Deferred[None], *expected: type[Exception]) -> Deferred[Any]:
-        """Fire with the exception that `deferred` fails with, which must be an `expected` one."""
-        return self.assertFailure(deferred, *expected)
-
-    def collect(
-        self, count: int, key: Any = lambda delivery: delivery.message.body
-    ) -> Deferred[list[Any]]:
-        """Consume until `count` different keys were seen; fire with all keys in order."""
-        seen: list[Any] = []
-        complete: Deferred[list[Any]] = Deferred()
-
-        def handler(delivery: Delivery) -> None:
-            seen.append(key(delivery))
-            if len(set(seen)) == count and not complete.called:
-                complete.callback(seen)
-
-        self.client.add(Consumer(self.queue, handler, prefetch=100))
-        return complete
 
 
 class OutcomeTests(ClientOnRabbitMQTestCase):
