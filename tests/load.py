@@ -1,0 +1,124 @@
+"""A load of numbered messages: what was confirmed, what was seen, and in which order."""
+
+from __future__ import annotations
+
+import contextlib  # trial takes a name `suppress` for its own
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+
+from netdemo.amqp import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.python.failure import Failure
+
+    from netdemo.amqp import Delivery, Publisher
+
+UNDER_WAY = 1000
+"""Messages that each publisher has under way at once."""
+
+PATIENCE = 60.0
+"""Seconds without any new message after which what was not seen is missing."""
+
+
+class Load:
+    """Numbered messages from several publishers to one queue, and what its consumer sees of them.
+
+    `order` has the numbers of each publisher in the order in which they were seen for the first
+    time. What is seen again counts in `repeats`. `strange` has what nobody has sent like that:
+    another body, or another `message_id` than the body was sent with.
+    """
+
+    def __init__(self, queue: str, under_way: int = UNDER_WAY) -> None:
+        self.queue = queue
+        self._under_way = under_way
+        self.sent: dict[bytes, str | None] = {}
+        self.failed: list[Failure] = []
+        self.confirmed_at: list[float] = []
+        self.seen: set[bytes] = set()
+        self.order: dict[str, list[int]] = defaultdict(list)
+        self.repeats = 0
+        self.strange: list[bytes] = []
+        self._ended = False
+        self._waiting: list[tuple[Callable[[], bool], Deferred[None]]] = []
+
+    async def publish(self, publisher: Publisher, count: int) -> None:
+        """Publish `count` messages, or until `end` is called; return when each has its outcome."""
+        room = DeferredSemaphore(self._under_way)
+        for number in range(count):
+            await room.acquire()
+            if self._ended:
+                room.release()
+                break
+            message = Message(f"{publisher} {number}".encode())
+            self.sent[message.body] = message.message_id
+            done = publisher.publish(message, "", self.queue)
+            done.addCallbacks(self._confirmed, self.failed.append)
+            done.addBoth(lambda _: room.release())
+        for _ in range(self._under_way):
+            await room.acquire()
+
+    def end(self) -> None:
+        """Publish no more."""
+        self._ended = True
+
+    def see(self, delivery: Delivery) -> None:
+        """Handle a delivery."""
+        body = delivery.message.body
+        if self.sent.get(body, "") != delivery.message.message_id:
+            self.strange.append(body)
+        elif body in self.seen:
+            self.repeats += 1
+        else:
+            self.seen.add(body)
+            publisher, number = body.decode().rsplit(maxsplit=1)
+            self.order[publisher].append(int(number))
+        self._look()
+
+    def has_confirmed(self, count: int) -> bool:
+        """Tell whether so many messages are confirmed."""
+        return len(self.confirmed_at) >= count
+
+    def has_confirmed_after(self, moment: float) -> bool:
+        """Tell whether a message was confirmed after this time of the day."""
+        return self.confirmed_at[-1] > moment
+
+    async def all_seen(self, reactor: Any) -> None:
+        """Wait until what was sent is seen.
+
+        :raises AssertionError: with what is missing, if nothing comes any more.
+        """
+        seen = -1
+        while len(self.seen) < len(self.sent):
+            if len(self.seen) == seen:
+                missing = sorted(self.sent.keys() - self.seen)
+                raise AssertionError(f"{len(missing)} are missing: {missing[:10]}")
+            seen = len(self.seen)
+            waiting = self.until(lambda: len(self.seen) == len(self.sent))
+            with contextlib.suppress(DeferredTimeout):
+                await waiting.addTimeout(PATIENCE, reactor)
+
+    def until(self, condition: Callable[[], bool]) -> Deferred[None]:
+        """Fire when `condition` holds, which is asked at every confirm and every delivery."""
+        waiting: Deferred[None] = Deferred(self._no_longer_waiting)
+        self._waiting.append((condition, waiting))
+        self._look()
+        return waiting
+
+    def _confirmed(self, _: None) -> None:
+        self.confirmed_at.append(time.time())
+        self._look()
+
+    def _look(self) -> None:
+        for condition, waiting in list(self._waiting):
+            if condition():
+                self._waiting.remove((condition, waiting))
+                waiting.callback(None)
+
+    def _no_longer_waiting(self, cancelled: Deferred[None]) -> None:
+        self._waiting = [entry for entry in self._waiting if entry[1] is not cancelled]
