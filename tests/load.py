@@ -31,12 +31,14 @@ class Load:
 
     `order` has the numbers of each publisher in the order in which they were seen for the first
     time. What is seen again counts in `repeats`. `strange` has what nobody has sent like that:
-    another body, or another `message_id` than the body was sent with.
+    another body, or the body with another `message_id`.
     """
 
-    def __init__(self, queue: str, under_way: int = UNDER_WAY) -> None:
+    def __init__(self, queue: str, under_way: int = UNDER_WAY, size: int = 0) -> None:
+        """Have so many messages of each publisher `under_way` at once, of `size` bytes at least."""
         self.queue = queue
         self._under_way = under_way
+        self._size = size
         self.sent: dict[bytes, str | None] = {}
         self.failed: list[Failure] = []
         self.confirmed_at: list[float] = []
@@ -55,8 +57,9 @@ class Load:
             if self._ended:
                 room.release()
                 break
-            message = Message(f"{publisher} {number}".encode())
-            self.sent[message.body] = message.message_id
+            text = f"{publisher} {number}".encode()
+            message = Message(text.ljust(self._size))
+            self.sent[text] = message.message_id
             done = publisher.publish(message, "", self.queue)
             done.addCallbacks(self._confirmed, self.failed.append)
             done.addBoth(lambda _: room.release())
@@ -69,14 +72,14 @@ class Load:
 
     def see(self, delivery: Delivery) -> None:
         """Handle a delivery."""
-        body = delivery.message.body
-        if self.sent.get(body, "") != delivery.message.message_id:
-            self.strange.append(body)
-        elif body in self.seen:
+        text = delivery.message.body.rstrip()
+        if self.sent.get(text, "") != delivery.message.message_id:
+            self.strange.append(text)
+        elif text in self.seen:
             self.repeats += 1
         else:
-            self.seen.add(body)
-            publisher, number = body.decode().rsplit(maxsplit=1)
+            self.seen.add(text)
+            publisher, number = text.decode().rsplit(maxsplit=1)
             self.order[publisher].append(int(number))
         self._look()
 

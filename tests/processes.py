@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -50,6 +51,14 @@ def heed_interrupts(test: TestCase) -> None:
     """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     test.addCleanup(signal.signal, signal.SIGINT, before)
+
+
+def anonymous_memory(pid: int) -> int:
+    """Return the bytes of anonymous memory that a process has resident."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"RssAnon:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) * 1024
 
 
 class Process:

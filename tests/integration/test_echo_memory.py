@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import contextlib  # trial takes a name `suppress` for its own
-import re
 import resource
 import selectors
 import socket
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.folders import temporary_folder
-from tests.processes import PATIENCE, PROGRAMS, Process
+from tests.processes import PATIENCE, PROGRAMS, Process, anonymous_memory
 from tests.rabbitmq import free_ports
 
 PEERS = 1000
 KIB = 1024
 QUIET = 2.0
 """Seconds in which no peer can send anything more: by then all of them are stuck."""
-
-
-def anonymous_memory(pid: int) -> int:
-    """Return the bytes of anonymous memory that a process has resident."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"RssAnon:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) * KIB
 
 
 class StuckPeersTests(SynchronousTestCase):
