@@ -82,7 +82,7 @@ _PROPERTIES: Final[tuple[tuple[int, str, tuple[Callable[..., Any], Callable[...,
 )
 """Flag, name and codec of each, in the order in which they stand (section 1.8.3, class basic)."""
 
-_ENCODERS: Final = tuple((flag, name, encode) for flag, name, (encode, _) in _PROPERTIES)
+_ENCODERS: Final = tuple((name, flag, encode) for flag, name, (encode, _) in _PROPERTIES)
 
 
 def encode_header(message: Message) -> bytes:
@@ -91,14 +91,14 @@ def encode_header(message: Message) -> bytes:
     :raises Exception: of one kind or another, for a property that can't be encoded.
     """
     flags = 0
-    values = []
+    values = [b""]
     properties = message.__dict__
-    for flag, name, encode in _ENCODERS:
-        value = properties[name]
-        if value is not None:
+    for name, flag, encode in _ENCODERS:
+        if (value := properties[name]) is not None:
             flags |= flag
             values.append(encode(value))
-    return _HEADER.pack(0x3C, 0, len(message.body), flags) + b"".join(values)
+    values[0] = _HEADER.pack(0x3C, 0, len(message.body), flags)
+    return b"".join(values)
 
 
 @lru_cache(maxsize=256)

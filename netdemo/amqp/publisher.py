@@ -105,7 +105,7 @@ class Publisher:
         self._republish = republish
         self._channel: IChannel | None = None
         self._next_tag = 1
-        self._waiting: OrderedDict[_Outgoing, None] = OrderedDict()
+        self._waiting: OrderedDict[Deferred[None], _Outgoing] = OrderedDict()
         self._unconfirmed: dict[int, _Outgoing] = {}
         self._suspects: set[_Outgoing] = set()
         self._drained: Waiters[None] = Waiters()
@@ -128,7 +128,7 @@ class Publisher:
         An outcome is that of the last time the message was sent. When it was sent before on a
         connection that was lost, an error does not tell that the broker has not that one.
         """
-        done: Deferred[None] = Deferred(lambda _: self._cancelled(outgoing))
+        done: Deferred[None] = Deferred(self._cancelled)
         outgoing = _Outgoing(message, exchange, routing_key, mandatory, done)
         if self._stopped is not None:
             done.errback(NotSentError(self._stopped.reply_text, message))
@@ -182,7 +182,7 @@ class Publisher:
 
     def give_up(self, reason: AMQPError) -> None:
         self._stopped = reason
-        waiting = list(self._waiting)
+        waiting = list(self._waiting.values())
         for outgoing in waiting:
             self._no_longer_waiting(outgoing)
         for outgoing in [*self._unconfirmed.values(), *waiting]:
@@ -191,7 +191,7 @@ class Publisher:
 
     def _send(self) -> None:
         while self._waiting and self._channel is not None and self._room():
-            outgoing = next(iter(self._waiting))
+            outgoing = next(iter(self._waiting.values()))
             self._no_longer_waiting(outgoing)
             self._put_on_the_wire(outgoing, self._channel)
         self._look_whether_drained()
@@ -225,13 +225,13 @@ class Publisher:
         self._give_room_back([self._unconfirmed.pop(tag)])
 
     def _wait(self, outgoing: _Outgoing, *, first: bool = False) -> None:
-        self._waiting[outgoing] = None
+        self._waiting[outgoing.done] = outgoing
         if first:
-            self._waiting.move_to_end(outgoing, last=False)
+            self._waiting.move_to_end(outgoing.done, last=False)
         self._backlog.take(len(outgoing.message.body))
 
     def _no_longer_waiting(self, outgoing: _Outgoing) -> None:
-        del self._waiting[outgoing]
+        del self._waiting[outgoing.done]
         self._backlog.give_back(len(outgoing.message.body))
 
     def _give_room_back(self, outgoing: Iterable[_Outgoing]) -> None:
@@ -270,8 +270,9 @@ class Publisher:
         finally:
             self._declaring = False
 
-    def _cancelled(self, outgoing: _Outgoing) -> None:
-        if outgoing in self._waiting:
+    def _cancelled(self, done: Deferred[None]) -> None:
+        outgoing = self._waiting.get(done)
+        if outgoing is not None:
             self._no_longer_waiting(outgoing)
             self._suspects.discard(outgoing)
             self._look_whether_drained()
