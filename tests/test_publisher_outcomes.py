@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pika import spec
 from twisted.trial.unittest import SynchronousTestCase
 
-from netdemo.errors import UnroutableError
+from netdemo.amqp.publisher import REFUSALS
+from netdemo.errors import NackedError, UnroutableError
 from tests.publishing import Publishing
+from tests.tidy import TidyTestCase
 
 
 class AttributionTests(SynchronousTestCase):
@@ -38,6 +41,57 @@ class AttributionTests(SynchronousTestCase):
             else:
                 answer(last + 1, multiple=True)
         self.assertEqual(results, outcomes)
+
+
+class RefusingChannelTests(TidyTestCase):
+    """A channel on which the broker refuses everything is replaced."""
+
+    def setUp(self) -> None:
+        self.on = Publishing()
+
+    def refuse(self, first: int, last: int) -> None:
+        """Refuse these of the messages that were published on the channel."""
+        for tag in range(first, last + 1):
+            self.on.nack(tag)
+
+    def publish(self, count: int) -> None:
+        """Publish messages which are going to be refused."""
+        for _ in range(count):
+            self.on.publish().addErrback(lambda failure: failure.trap(NackedError))
+
+    def test_what_comes_then_goes_to_the_next_channel(self) -> None:
+        self.publish(REFUSALS)
+        self.refuse(1, REFUSALS)
+        self.on.peer.received()
+        done = self.on.publish(b"x")
+        self.assertEqual(self.on.sent(), [])
+        self.on.peer.send(spec.Channel.CloseOk(), channel=self.on.number)
+        self.on.publisher.detach(self.successResultOf(self.on.channel.closed))
+        self.on.attach()
+        self.assertEqual(self.on.sent(), [b"x"])
+        self.on.ack(1)
+        self.successResultOf(done)
+
+    def test_it_is_closed_when_every_message_has_its_outcome(self) -> None:
+        self.publish(REFUSALS + 1)
+        self.refuse(1, REFUSALS)
+        self.assertNotIn(spec.Channel.Close, self.asked())
+        self.refuse(REFUSALS + 1, REFUSALS + 1)
+        self.assertEqual(self.asked(), [spec.Channel.Close])
+
+    def test_channel_on_which_a_message_was_taken_stays(self) -> None:
+        self.publish(2 * REFUSALS + 1)
+        self.refuse(1, REFUSALS)
+        self.on.ack(REFUSALS + 1)
+        self.refuse(REFUSALS + 2, 2 * REFUSALS + 1)
+        self.assertNotIn(spec.Channel.Close, self.asked())
+        self.on.publish(b"x")
+        self.assertEqual(self.on.sent(), [b"x"])
+
+    def asked(self) -> list[type]:
+        """Return the kinds of methods that were sent since this was asked last."""
+        received = self.on.peer.received()
+        return [type(each.method) for each in received if each.NAME == "METHOD"]
 
 
 def _runs(outcomes: list[str], order: object) -> list[tuple[int, int, bool]]:

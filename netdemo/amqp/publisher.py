@@ -50,6 +50,9 @@ BACKLOG_MESSAGES: Final = 100_000
 BACKLOG_BYTES: Final = 256 * 1024 * 1024
 """Bytes of their bodies, unless said otherwise."""
 
+REFUSALS: Final = 5
+"""Messages refused on a new channel, and none taken, after which it is replaced."""
+
 
 @attrs.define(eq=False)
 class _Outgoing:
@@ -112,6 +115,8 @@ class Publisher:
         self._stopped: AMQPError | None = None
         self._declaring = False
         self._declaration_refused = False
+        self._acked = False
+        self._refusals = 0
 
     def __str__(self) -> str:
         return self.name
@@ -147,6 +152,8 @@ class Publisher:
     async def attach(self, channel: IChannel) -> None:
         await channel.confirm_select(self._confirmed, self._returned)
         self._channel = channel
+        self._acked = False
+        self._refusals = 0
         self._declaration_refused = False
         self._next_tag = 1
         self._send()
@@ -197,7 +204,18 @@ class Publisher:
         self._look_whether_drained()
 
     def _room(self) -> bool:
-        return not self._window.full and not (self._suspects and self._unconfirmed)
+        if self._suspects and self._unconfirmed:
+            return False
+        return not self._window.full and not self._useless
+
+    @property
+    def _useless(self) -> bool:
+        """Whether the channel is to be replaced: nothing that was published on it was taken.
+
+        When a quorum queue has no leader at first, RabbitMQ 3.10 refuses all that follows on the
+        same channel until the old leader's node is back, however long there is a new one.
+        """
+        return self._refusals >= REFUSALS and not self._acked
 
     def _put_on_the_wire(self, outgoing: _Outgoing, channel: IChannel) -> None:
         tag = self._next_tag
@@ -252,10 +270,18 @@ class Publisher:
         else:
             tags = [tag for tag in (delivery_tag,) if tag in self._unconfirmed]
         settled = [self._unconfirmed.pop(tag) for tag in tags]
+        if acked:
+            self._acked = True
+        else:
+            self._refusals += len(settled)
         self._give_room_back(settled)
         for outgoing in settled:
             self._settle(outgoing, _error(outgoing, acked))
         self._send()
+        if self._useless and not self._unconfirmed and self._channel is not None:
+            reason = ChannelClosed("the broker refused all that was published on its channel")
+            self._channel.close(reason).addErrback(lambda f: self._log.failure("closing", f))
+            self._channel = None  # `detach` follows
         if any(outgoing.returned for outgoing in settled) and self._channel and not self._declaring:
             declaring = Deferred.fromCoroutine(self._declare_again(self._channel))
             declaring.addErrback(lambda failure: self._log.failure("declaring again", failure))
