@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 
 from netdemo.amqp import Message
+from netdemo.errors import NackedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +31,9 @@ class Load:
     """Numbered messages from several publishers to one queue, and what its consumer sees of them.
 
     `order` has the numbers of each publisher in the order in which they were seen for the first
-    time. What is seen again counts in `repeats`. `strange` has what nobody has sent like that:
-    another body, or the body with another `message_id`.
+    time. What is seen again counts in `repeats`; what the broker refused, and was published
+    again, in `refused`. `strange` has what nobody has sent like that: another body, or the body
+    with another `message_id`.
     """
 
     def __init__(self, queue: str, under_way: int = UNDER_WAY, size: int = 0) -> None:
@@ -44,6 +46,7 @@ class Load:
         self.confirmed_at: list[float] = []
         self.seen: set[bytes] = set()
         self.order: dict[str, list[int]] = defaultdict(list)
+        self.refused = 0
         self.repeats = 0
         self.strange: list[bytes] = []
         self._ended = False
@@ -60,8 +63,8 @@ class Load:
             text = f"{publisher} {number}".encode()
             message = Message(text.ljust(self._size))
             self.sent[text] = message.message_id
-            done = publisher.publish(message, "", self.queue)
-            done.addCallbacks(self._confirmed, self.failed.append)
+            done = Deferred.fromCoroutine(self._publish(publisher, message))
+            done.addErrback(self.failed.append)
             done.addBoth(lambda _: room.release())
         for _ in range(self._under_way):
             await room.acquire()
@@ -113,9 +116,17 @@ class Load:
         self._look()
         return waiting
 
-    def _confirmed(self, _: None) -> None:
-        self.confirmed_at.append(time.time())
-        self._look()
+    async def _publish(self, publisher: Publisher, message: Message) -> None:
+        """Publish `message` until the broker takes it."""
+        while True:
+            try:
+                await publisher.publish(message, "", self.queue)
+            except NackedError:
+                self.refused += 1
+            else:
+                self.confirmed_at.append(time.time())
+                self._look()
+                return
 
     def _look(self) -> None:
         for condition, waiting in list(self._waiting):

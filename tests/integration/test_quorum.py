@@ -59,5 +59,7 @@ class LeaderKilledTests(RabbitMQTestCase):
         await publishing
         self.assertEqual(load.failed, [])
         await load.all_seen(reactor)
-        print(f"{len(load.sent)} messages, {load.repeats} seen again")
+        print(
+            f"{len(load.sent)} messages, {load.refused} refused at first, {load.repeats} seen again"
+        )
         self.assertEqual(load.strange, [])
