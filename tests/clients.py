@@ -10,10 +10,9 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
 
 from netdemo.amqp.client import STOP_TIMEOUT, AMQPClient
-from tests.peer import SERVER_PROPERTIES, connected
+from tests.peer import SERVER_PROPERTIES, PeerTestCase, connected
 
 if TYPE_CHECKING:
     from twisted.logger import ILogObserver
@@ -30,7 +29,7 @@ def memory_endpoint(url: BrokerURL, reactor: Any) -> TCP4ClientEndpoint:
     return TCP4ClientEndpoint(reactor, url.parameters.host, url.parameters.port)
 
 
-class ClientTestCase(TestCase):
+class ClientTestCase(PeerTestCase):
     """A client whose delays are 1 s, 2 s, 3 s ... on a reactor in memory."""
 
     urls: tuple[str, ...] = (f"amqp://user:{SECRET}@one:1/",)

@@ -7,7 +7,7 @@ the wire, in which order, and looks at what was sent.
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import pika
 from pika import frame, spec
@@ -15,6 +15,7 @@ from pika.connection import URLParameters
 from twisted.internet.task import Clock
 
 from netdemo.amqp.session import Session
+from tests.tidy import TidyTestCase
 from tests.wire import Wire
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ AGREEMENTS: dict[type, Callable[[], Method]] = {
 
 class Peer:
     """What a session's connection looks like from the broker's end."""
+
+    made: ClassVar[list[Peer]] = []
+    """Those of the test that runs."""
 
     def __init__(self, session: Session | None = None, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
@@ -158,6 +162,25 @@ class Peer:
     def expect(self, method: type[M]) -> M:
         """Return the next method from the client; it must be `method`."""
         return cast("M", self.expect_frame(method).method)
+
+
+class PeerTestCase(TidyTestCase):
+    """A test with sessions that leave no DelayedCall behind when they have ended."""
+
+    def run(self, result: Any = None) -> Any:
+        """Run the test."""
+        Peer.made.clear()
+        return super().run(result)
+
+    def tidy(self) -> None:
+        """Find what the test has left."""
+        for peer in Peer.made:
+            peer.session.opened.addErrback(lambda _: None)
+            if peer.session.transport is not None:
+                peer.wire.end()
+            self.assertEqual(peer.clock.getDelayedCalls(), [])
+        Peer.made.clear()
+        super().tidy()
 
 
 def connected(reactor: MemoryReactorClock) -> Peer:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 from pika import BasicProperties, spec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionLost
-from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from netdemo.amqp.interfaces import IChannel
 from netdemo.amqp.message import Message
 from netdemo.amqp.topology import Binding, Exchange, Queue, Topology
 from netdemo.errors import ChannelClosed, ChannelClosedByUs, ChannelLost
-from tests.peer import Peer
+from tests.peer import Peer, PeerTestCase
 
 if TYPE_CHECKING:
     from netdemo.amqp.message import Delivery
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 NOT_FOUND = "NOT_FOUND - no queue 'x' in vhost '/'"
 
 
-class ChannelTestCase(TestCase):
+class ChannelTestCase(PeerTestCase):
     """A test with an open channel, number 1."""
 
     def setUp(self) -> None:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from pika import BasicProperties, spec
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from netdemo.amqp.consumer import Consumer, Reject
 from netdemo.amqp.interfaces import IChannelUser
 from netdemo.errors import ChannelLost, ConnectionClosed, ConsumerCancelled
-from tests.peer import Peer
+from tests.peer import Peer, PeerTestCase
 
 if TYPE_CHECKING:
     from netdemo.amqp.consumer import Handler
@@ -59,7 +58,7 @@ class Consuming:
         return [each.method for each in self.peer.received()]
 
 
-class OutcomeTests(TestCase):
+class OutcomeTests(PeerTestCase):
     """How a handler ends, and what the broker is told."""
 
     def test_provides_its_interface(self) -> None:
@@ -138,7 +137,7 @@ class OutcomeTests(TestCase):
         self.assertEqual(on.answers(), [])
 
 
-class EndingTests(TestCase):
+class EndingTests(PeerTestCase):
     """Cancelled by the broker, drained, and taken up again."""
 
     def test_cancel_by_the_broker_ends_the_channel_with_that_reason(self) -> None:
@@ -195,7 +194,7 @@ class EndingTests(TestCase):
         self.assertEqual(seen, [])
 
 
-class PrefetchTests(TestCase):
+class PrefetchTests(PeerTestCase):
     """At most `prefetch` handlers at a time, whatever channels come and go."""
 
     def setUp(self) -> None:

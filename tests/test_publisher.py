@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pika import spec
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from netdemo.amqp.interfaces import IChannelUser
@@ -21,13 +20,14 @@ from netdemo.errors import (
     OutcomeUnknownError,
     UnroutableError,
 )
+from tests.peer import PeerTestCase
 from tests.publishing import Publishing
 
 LOST = ChannelLost("connection lost")
 NO_EXCHANGE = ChannelClosed("NOT_FOUND - no exchange 'x' in vhost '/'", 404)
 
 
-class OutcomeTests(TestCase):
+class OutcomeTests(PeerTestCase):
     """What the broker answers is what `publish` fires with."""
 
     def setUp(self) -> None:
@@ -141,7 +141,7 @@ class OutcomeTests(TestCase):
         self.assertEqual(on.peer.expect(spec.Queue.Declare).queue, "q")
 
 
-class WindowedTests(TestCase):
+class WindowedTests(PeerTestCase):
     """Never more than the window is unconfirmed."""
 
     def test_the_rest_waits_in_order(self) -> None:
@@ -219,7 +219,7 @@ class WindowedTests(TestCase):
         self.successResultOf(second)
 
 
-class LossTests(TestCase):
+class LossTests(PeerTestCase):
     """What has no outcome when the channel ends."""
 
     def setUp(self) -> None:
@@ -339,7 +339,7 @@ class LossTests(TestCase):
             self.successResultOf(each)
 
 
-class StoppingTests(TestCase):
+class StoppingTests(PeerTestCase):
     """`drain` and `give_up`."""
 
     def test_drained_when_everything_is_done(self) -> None:

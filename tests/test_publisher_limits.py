@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from twisted.internet.defer import CancelledError
-from twisted.trial.unittest import TestCase
 
 from netdemo.amqp.message import Message
 from netdemo.amqp.publisher import Publisher
 from netdemo.amqp.window import Window
 from netdemo.errors import ChannelClosed, ChannelLost, NotSentError, OutcomeUnknownError
+from tests.peer import PeerTestCase
 from tests.publishing import Publishing
 
 LOST = ChannelLost("connection lost")
 
 
-class NotRepublishingTests(TestCase):
+class NotRepublishingTests(PeerTestCase):
     """Without `republish` nothing is sent twice."""
 
     def setUp(self) -> None:
@@ -59,7 +59,7 @@ class NotRepublishingTests(TestCase):
         self.failureResultOf(done, NotSentError)
 
 
-class BacklogTests(TestCase):
+class BacklogTests(PeerTestCase):
     """What waits has a limit in messages, and one in bytes."""
 
     def setUp(self) -> None:

@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from netdemo.amqp.publisher import REFUSALS
 from netdemo.errors import NackedError, UnroutableError
+from tests.peer import PeerTestCase
 from tests.publishing import Publishing
-from tests.tidy import TidyTestCase
 
 
 class AttributionTests(SynchronousTestCase):
@@ -43,7 +43,7 @@ class AttributionTests(SynchronousTestCase):
         self.assertEqual(results, outcomes)
 
 
-class RefusingChannelTests(TidyTestCase):
+class RefusingChannelTests(PeerTestCase):
     """A channel on which the broker refuses everything is replaced."""
 
     def setUp(self) -> None:

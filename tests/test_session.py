@@ -11,7 +11,6 @@ from pika.frame import Header, Method
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
-from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from netdemo.amqp.broker_url import BrokerURL
@@ -24,7 +23,7 @@ from netdemo.errors import (
     ConnectionClosedByUs,
     HandshakeTimeout,
 )
-from tests.peer import SERVER_PROPERTIES, Peer
+from tests.peer import SERVER_PROPERTIES, Peer, PeerTestCase
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 REFUSAL = "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN."
 
 
-class OpeningTests(TestCase):
+class OpeningTests(PeerTestCase):
     """From TCP to an open AMQP connection."""
 
     def test_provides_its_interfaces(self) -> None:
@@ -125,7 +124,7 @@ class OpeningTests(TestCase):
         self.assertEqual(peer.clock.getDelayedCalls(), [])
 
 
-class EndingTests(TestCase):
+class EndingTests(PeerTestCase):
     """The ways in which an open session ends."""
 
     def setUp(self) -> None:
@@ -197,7 +196,7 @@ class EndingTests(TestCase):
         self.assertIn("the connection was lost", str(error))
 
 
-class ReadingTests(TestCase):
+class ReadingTests(PeerTestCase):
     """What arrives together is dealt with in order, and answered together."""
 
     def setUp(self) -> None:
@@ -266,7 +265,7 @@ class ReadingTests(TestCase):
         self.assertFalse(self.peer.wire.connected)
 
 
-class HeartbeatTests(TestCase):
+class HeartbeatTests(PeerTestCase):
     """A half-open connection is noticed."""
 
     def test_silent_broker_is_given_up(self) -> None:
@@ -281,7 +280,7 @@ class HeartbeatTests(TestCase):
         self.assertEqual(peer.clock.getDelayedCalls(), [])
 
 
-class BlockedTests(TestCase):
+class BlockedTests(PeerTestCase):
     """A broker that blocks publishers, as with an alarm of memory, for longer than is allowed."""
 
     def setUp(self) -> None:

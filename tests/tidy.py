@@ -17,5 +17,9 @@ class TidyTestCase(TestCase):
 
     def run(self, result: Any = None) -> Any:
         """Run the test; the first cleanup is the last to be called."""
-        self.addCleanup(gc.collect)
+        self.addCleanup(self.tidy)
         return super().run(result)
+
+    def tidy(self) -> None:
+        """Find what the test has left."""
+        gc.collect()
