@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,6 +21,7 @@ class Cluster:
         first = RabbitMQNode()
         self.nodes = [first, *(RabbitMQNode(beside=first) for _ in range(SIZE - 1))]
         self.urls = [node.url for node in self.nodes]
+        atexit.register(self.remove)
 
     def start(self) -> None:
         """Start the nodes and have them form a cluster."""

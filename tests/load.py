@@ -53,7 +53,10 @@ class Load:
         self._waiting: list[tuple[Callable[[], bool], Deferred[None]]] = []
 
     async def publish(self, publisher: Publisher, count: int) -> None:
-        """Publish `count` messages, or until `end` is called; return when each has its outcome."""
+        """Publish `count` messages; return when each has its outcome.
+
+        It publishes no more when one has failed, or `end` is called.
+        """
         room = DeferredSemaphore(self._under_way)
         for number in range(count):
             await room.acquire()
@@ -64,7 +67,7 @@ class Load:
             message = Message(text.ljust(self._size))
             self.sent[text] = message.message_id
             done = Deferred.fromCoroutine(self._publish(publisher, message))
-            done.addErrback(self.failed.append)
+            done.addErrback(self._failed)
             done.addBoth(lambda _: room.release())
         for _ in range(self._under_way):
             await room.acquire()
@@ -133,6 +136,10 @@ class Load:
             if condition():
                 self._waiting.remove((condition, waiting))
                 waiting.callback(None)
+
+    def _failed(self, failure: Failure) -> None:
+        self.failed.append(failure)
+        self.end()
 
     def _no_longer_waiting(self, cancelled: Deferred[None]) -> None:
         self._waiting = [entry for entry in self._waiting if entry[1] is not cancelled]
