@@ -8,7 +8,9 @@ import signal
 
 import pika
 
-from tests.examples import PROGRAMS, ROOT, ExampleTestCase, received
+from tests.examples import EXAMPLES, PROGRAMS, ROOT, ExampleTestCase, received
+from tests.processes import PROGRAMS as INSTALLED
+from tests.processes import Process
 
 
 class HelloTests(ExampleTestCase):
@@ -52,6 +54,20 @@ class WorkQueueTests(ExampleTestCase):
         worker.wait_for("working on one.")
         self.assertEqual(worker.terminate(), 0)
         self.assertEqual(worker.lines[-2:], ["done with one.\n", "stopped\n"])
+        self.assertEqual(self.waiting("task_queue"), 0)
+
+    def test_worker_is_a_service_too(self) -> None:
+        process = Process(
+            *(INSTALLED / "twistd", "-n", "--pidfile=", "-y", EXAMPLES / "worker.tac"),
+            cwd=self.folder,
+            environment={"NETDEMO_BROKER": self.broker},
+        )
+        self.addCleanup(process.remove)
+        process.wait_for("ready")
+        self.send("work_queue.py", "task", "one.")
+        process.wait_for("working on one.")
+        self.assertEqual(process.terminate(), -signal.SIGTERM)  # as twistd tells of it
+        self.assertIn("done with one.", "".join(process.lines))
         self.assertEqual(self.waiting("task_queue"), 0)
 
 
