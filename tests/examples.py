@@ -14,7 +14,7 @@ from tests.rabbitmq import RabbitMQTestCase
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 PROGRAMS = sorted(path.name for path in EXAMPLES.glob("*.py"))
-QUEUES = ("hello", "task_queue", "durable")
+QUEUES = ("hello", "task_queue", "durable", "rpc_queue")
 """Those that outlive a program."""
 
 
