@@ -95,6 +95,7 @@ class RabbitMQNode:
             self._names = subprocess.Popen(
                 ["epmd"], env=self._environment, preexec_fn=self._before_exec
             )
+            self._wait_until(self._knows_names, self._names)
         if self._server is None:
             with (self.folder / "output").open("ab") as output:
                 self._server = subprocess.Popen(
@@ -107,13 +108,7 @@ class RabbitMQNode:
                     start_new_session=True,
                     preexec_fn=self._before_exec,
                 )
-        deadline = time.monotonic() + START_TIMEOUT
-        while not self._accepts():
-            if self._server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"RabbitMQ did not start:\n{(self.folder / 'output').read_text()}"
-                )
-            time.sleep(0.1)
+        self._wait_until(self._accepts, self._server)
 
     def processor_time(self) -> float:
         """Return the seconds of processor time that the node has used."""
@@ -170,6 +165,21 @@ class RabbitMQNode:
             self._names.kill()
             self._names.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _wait_until(self, condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not condition():
+            if process.poll() is not None or time.monotonic() > deadline:
+                output = self.folder / "output"
+                said = output.read_text() if output.exists() else ""
+                raise RuntimeError(f"RabbitMQ did not start:\n{said}")
+            time.sleep(0.1)
+
+    def _knows_names(self) -> bool:
+        """Tell whether epmd listens; until then the node would start one that outlives it."""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self._names_port), 1):
+            return True
+        return False
 
     def _accepts(self) -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as peer:
