@@ -135,18 +135,3 @@ class ClientProgramTests(RabbitMQTestCase):
         await names["work"](reactor)
         self.assertEqual(await printed, b"do it")
         await clients[0].stopService()
-
-
-@pytest.mark.rabbitmq
-class CallProgramTests(RabbitMQTestCase):
-    """The program that calls and serves."""
-
-    async def test_prints_the_reply(self) -> None:
-        printed: list[bytes] = []
-        names: dict[str, Any] = {"print": printed.append}
-        exec(blocks("python")[3], names)
-        client = AMQPClient([self.node.url], reactor)
-        self.addCleanup(client.stopService)
-        client.startService()
-        await names["call"](client)
-        self.assertEqual(printed, [b"haha"])
