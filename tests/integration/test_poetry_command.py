@@ -219,14 +219,8 @@ class OutcomeTests(PoetryCommandTestCase):
         self.addCleanup(process.remove)
         process.wait_for(f"starting on {port}")
         address = f"tls:localhost:{port}"
-        self.assertEqual(
-            self.poetry(address),
-            (
-                1,
-                b"",
-                f"netdemo poetry: {address}: the certificate's issuer is not trusted\n".encode(),
-            ),
-        )
+        line = f"netdemo poetry: {address}: the certificate's issuer is not trusted\n"
+        self.assertEqual(self.poetry(address), (1, b"", line.encode()))
 
 
 class PeerTests(PoetryCommandTestCase):
