@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import re
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 from tests.rabbitmq import RabbitMQNode
 
@@ -21,18 +22,21 @@ class Cluster:
         first = RabbitMQNode()
         self.nodes = [first, *(RabbitMQNode(beside=first) for _ in range(SIZE - 1))]
         self.urls = [node.url for node in self.nodes]
+        self._formed = False
         atexit.register(self.remove)
 
     def start(self) -> None:
-        """Start the nodes and have them form a cluster."""
+        """Start the nodes that do not run, and have them form a cluster."""
         first, *others = self.nodes
         first.start()
         with ThreadPoolExecutor(SIZE) as threads:
             list(threads.map(RabbitMQNode.start, others))
-        for node in others:
-            node.control("stop_app")
-            node.control("join_cluster", first.name)
-            node.control("start_app")
+        if not self._formed:
+            for node in others:
+                node.control("stop_app")
+                node.control("join_cluster", first.name)
+                node.control("start_app")
+            self._formed = True
 
     def remove(self) -> None:
         """Stop everything and remove all folders."""
@@ -49,7 +53,7 @@ class Cluster:
 
     def watch_for_another_leader(self, queue: str, old: RabbitMQNode) -> RabbitMQNode:
         """Have a node note who leads the queue after `old`, and when; return that node."""
-        watching = next(node for node in self.nodes if node is not old)
+        watching = next(node for node in reversed(self.nodes) if node is not old)
         watching.control("eval", WATCH.format(queue=queue, old=old.name))
         return watching
 
@@ -62,6 +66,12 @@ class Cluster:
 
     def _named(self, name: str) -> RabbitMQNode:
         return next(node for node in self.nodes if node.name == name)
+
+
+@cache
+def the_cluster() -> Cluster:
+    """Return the cluster of this test run."""
+    return Cluster()
 
 
 WATCH = """

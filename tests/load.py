@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 UNDER_WAY = 1000
 """Messages that each publisher has under way at once."""
 
-PATIENCE = 60.0
-"""Seconds without any new message after which what was not seen is missing."""
+PATIENCE = 150.0
+"""Seconds without any new message after which what was not seen is missing.
+
+RabbitMQ 3.10 leaves a consumer of a quorum queue without a leader waiting for 60 seconds, and then
+closes its connection.
+"""
 
 
 class Load:
