@@ -93,7 +93,10 @@ class RabbitMQNode:
         if self._names is None and self._beside is None:
             # A child of ours, lest the node leaves a daemon behind.
             self._names = subprocess.Popen(
-                ["epmd"], env=self._environment, preexec_fn=self._before_exec
+                ["epmd"],
+                env=self._environment,
+                stderr=subprocess.DEVNULL,  # a word for each look whether it listens
+                preexec_fn=self._before_exec,
             )
             self._wait_until(self._knows_names, self._names)
         if self._server is None:
