@@ -150,6 +150,22 @@ class RemovingTests(ClientTestCase):
         self.peer.send(spec.Basic.Ack(1), channel=3)  # 2 was not closed yet
         self.successResultOf(done)
 
+    def test_confirms_of_a_channel_that_still_closes_are_not_the_next_ones(self) -> None:
+        publisher = Publisher()
+        self.client.add(publisher)
+        self.peer.agree()
+        before = publisher.publish(Message(b"x"), "", "q")
+        self.client.remove(publisher)
+        self.failureResultOf(before, OutcomeUnknownError)
+        self.peer.received()
+        self.client.add(publisher)
+        self.peer.agree()
+        done = publisher.publish(Message(b"x"), "", "q")
+        self.peer.send(spec.Basic.Ack(1), channel=2)
+        self.assertNoResult(done)
+        self.peer.send(spec.Basic.Ack(1), channel=3)
+        self.successResultOf(done)
+
     def test_removed_before_its_channel_is_open_closes_it_then(self) -> None:
         for _ in range(3):  # clients of a pull route that connect and leave
             consumer = Consumer("q", lambda _: None)

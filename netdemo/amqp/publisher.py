@@ -14,6 +14,7 @@ at a time, until the one that costs the channel again is alone, and fails.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
@@ -150,7 +151,11 @@ class Publisher:
         self._stopped = None
 
     async def attach(self, channel: IChannel) -> None:
-        await channel.confirm_select(self._confirmed, self._returned)
+        # A channel that still closes may bring outcomes of its own: they find nothing.
+        unconfirmed = self._unconfirmed = {}
+        await channel.confirm_select(
+            partial(self._confirmed, unconfirmed), partial(self._returned, unconfirmed)
+        )
         self._channel = channel
         self._acked = False
         self._refusals = 0
@@ -257,19 +262,23 @@ class Publisher:
         for each in outgoing:
             self._window.give_back(len(each.message.body))
 
-    def _returned(self, returned: Return) -> None:
-        candidates = [each for each in self._unconfirmed.values() if each.may_be(returned)]
+    def _returned(self, unconfirmed: dict[int, _Outgoing], returned: Return) -> None:
+        candidates = [each for each in unconfirmed.values() if each.may_be(returned)]
         # Routing may depend on more than the key (an exchange of type headers).
         same = (each for each in candidates if each.message == returned.message)
         if candidates:
             next(same, candidates[0]).returned = returned
 
-    def _confirmed(self, delivery_tag: int, multiple: bool, acked: bool) -> None:
+    def _confirmed(
+        self, unconfirmed: dict[int, _Outgoing], delivery_tag: int, multiple: bool, acked: bool
+    ) -> None:
         if multiple:
-            tags = list(takewhile(lambda tag: tag <= delivery_tag, self._unconfirmed))
+            tags = list(takewhile(lambda tag: tag <= delivery_tag, unconfirmed))
         else:
-            tags = [tag for tag in (delivery_tag,) if tag in self._unconfirmed]
-        settled = [self._unconfirmed.pop(tag) for tag in tags]
+            tags = [tag for tag in (delivery_tag,) if tag in unconfirmed]
+        if not tags:
+            return
+        settled = [unconfirmed.pop(tag) for tag in tags]
         if acked:
             self._acked = True
         else:
