@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from pika import spec
+from pika import BasicProperties, spec
 from twisted.trial.unittest import SynchronousTestCase
 
+from netdemo.amqp.message import Message
 from netdemo.amqp.publisher import REFUSALS
 from netdemo.errors import NackedError, UnroutableError
 from tests.peer import PeerTestCase
@@ -41,6 +42,24 @@ class AttributionTests(SynchronousTestCase):
             else:
                 answer(last + 1, multiple=True)
         self.assertEqual(results, outcomes)
+
+
+class NamesTests(PeerTestCase):
+    """What comes back is known again, whatever its names are."""
+
+    def setUp(self) -> None:
+        self.on = Publishing()
+
+    def test_names_that_are_not_utf_8(self) -> None:
+        message = Message(b"", message_id="\udcfe")
+        done = self.on.publisher.publish(message, "\udcfd", "\udcff")
+        self.on.peer.send_content(
+            spec.Basic.Return(312, "NO_ROUTE", b"\xfd", b"\xff"),
+            BasicProperties(message_id=b"\xfe"),
+            b"",
+        )
+        self.on.ack(1)
+        self.failureResultOf(done, UnroutableError)
 
 
 class RefusingChannelTests(PeerTestCase):

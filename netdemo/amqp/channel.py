@@ -13,7 +13,7 @@ from zope.interface import implementer
 from netdemo.amqp.acknowledgements import Acknowledgements
 from netdemo.amqp.content import DeliveryReader, encode_ack, encode_nack, encode_publish
 from netdemo.amqp.interfaces import IChannel
-from netdemo.amqp.message import Message, Return
+from netdemo.amqp.message import Message, Return, as_text
 from netdemo.errors import AMQPError, ChannelClosed, ChannelClosedByUs, ChannelLost
 from netdemo.waiters import Waiters
 
@@ -157,10 +157,10 @@ class Channel:
             on_return(
                 Return(
                     Message.received(body, properties),
-                    method.exchange,
-                    method.routing_key,
+                    as_text(method.exchange),
+                    as_text(method.routing_key),
                     method.reply_code,
-                    method.reply_text,
+                    as_text(method.reply_text),
                 )
             )
 

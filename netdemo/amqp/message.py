@@ -65,7 +65,12 @@ class Message:
     @classmethod
     def received(cls, body: bytes, properties: BasicProperties) -> Message:
         """Build a message from what came over the wire."""
-        return cls(body, **{name: getattr(properties, name) for name in _PROPERTIES})
+        return cls(body, **{name: as_text(getattr(properties, name)) for name in _PROPERTIES})
+
+
+def as_text(value: Any) -> Any:
+    """Return what pika leaves in bytes, as it is not UTF-8, in the form in which it is sent."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
 _PROPERTIES: Final = tuple(f.name for f in attrs.fields(Message) if f.name != "body")
