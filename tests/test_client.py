@@ -41,6 +41,11 @@ class ConnectingTests(ClientTestCase):
         self.assertEqual(self.attempt()[:2], ("one", 1))
         self.assertEqual(self.client.status.state, "connecting")
 
+    def test_started_twice_connects_once(self) -> None:
+        self.client.startService()
+        self.client.startService()
+        self.assertEqual(len(self.reactor.tcpClients), 1)
+
     def test_ready_when_amqp_is_open_not_when_tcp_is(self) -> None:
         self.client.startService()
         ready = self.client.when_ready()

@@ -106,7 +106,12 @@ class AMQPClient(Observable, Service):
         self.add(self._publisher)
 
     def startService(self) -> None:
-        """Connect, and come back; after `stopService`, not before that has fired."""
+        """Connect, and come back; after `stopService`, not before that has fired.
+
+        Nothing happens when it runs already.
+        """
+        if self.running:
+            return
         super().startService()
         if self._stopping is None:
             self._start()
