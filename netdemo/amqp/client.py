@@ -202,16 +202,23 @@ class AMQPClient(Observable, Service):
         return failure
 
     def _start(self) -> None:
-        for user in self._users:
-            user.start()
-        self._connecting = Deferred.fromCoroutine(self._stay_connected())
+        # A listener that stops the service at once has to find `_connecting`, to wait for it.
+        begun: Deferred[None] = Deferred()
+        self._connecting = Deferred.fromCoroutine(self._stay_connected(begun))
         self._connecting.addErrback(self._unless_cancelled)
+        begun.callback(None)
 
-    async def _stay_connected(self) -> None:
+    async def _stay_connected(self, begun: Deferred[None]) -> None:
+        await begun
         self._failures = 0
         reason: ConnectionClosed | None = None
+        for user in list(self._users):
+            user.start()
         for broker in cycle(self._brokers):
-            self._change_status(Status("connecting", reason, str(broker)))
+            if self._stopping is None or self.status.state != "stopped":
+                self._change_status(Status("connecting", reason, str(broker)))
+            if self.status.state == "stopped":
+                return
             try:
                 session = await self._connect(broker)
             except (CancelledError, ConnectingCancelledError):
@@ -277,6 +284,8 @@ class AMQPClient(Observable, Service):
         self._log.info("{broker}: ready", broker=broker)
         session.watch_blocked(lambda reason: self._blocked(reason, session, broker))
         self._blocked(session.blocked, session, broker)
+        if not self._is_open:  # a listener has stopped the service
+            return
         for user in list(self._users):
             self._attach(user, session)
         waiting, self._waiting = self._waiting, []
