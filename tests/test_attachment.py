@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pika import spec
+from typing import TYPE_CHECKING
+
+from pika import BasicProperties, spec
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionLost
 
@@ -13,6 +15,9 @@ from netdemo.amqp.topology import Exchange, Topology
 from netdemo.errors import ConnectionClosed, NotSentError, OutcomeUnknownError
 from tests.clients import ClientTestCase
 from tests.peer import SERVER_PROPERTIES
+
+if TYPE_CHECKING:
+    from netdemo.amqp.message import Delivery
 
 
 class RestoringTests(ClientTestCase):
@@ -191,6 +196,16 @@ class RemovingTests(ClientTestCase):
         asked = [type(each) for each in self.peer.agree()]
         self.successResultOf(removed)
         self.assertEqual(asked[-2:], [spec.Basic.Cancel, spec.Channel.Close])
+
+    def test_removed_consumer_is_not_handed_what_was_on_its_way(self) -> None:
+        handled: list[Delivery] = []
+        consumer = Consumer("q", handled.append)
+        self.client.add(consumer)
+        tag = next(each.consumer_tag for each in self.peer.agree() if hasattr(each, "consumer_tag"))
+        self.client.remove(consumer)
+        method = spec.Basic.Deliver(tag, 1, False, "", "q")
+        self.peer.send_content(method, BasicProperties(), b"x", channel=2)
+        self.assertEqual(handled, [])
 
     def test_removed_publisher_fails_what_it_has_in_hand(self) -> None:
         publisher = Publisher()

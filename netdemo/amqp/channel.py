@@ -229,6 +229,8 @@ class Channel:
     def _delivered(self, consumer_tag: str, delivery: Delivery) -> None:
         on_delivery, no_ack = self._consumers.get(consumer_tag, (None, False))
         if not no_ack:
+            if not self._can_answer():
+                return  # it goes back with the channel
             self._acknowledgements.delivered(delivery.delivery_tag)
         if on_delivery is not None:
             on_delivery(delivery)
