@@ -144,6 +144,22 @@ class ConsumingTests(ChannelTestCase):
         self.channel.consume("q", self.deliveries.append, lambda: None, no_ack=True)
         self.assertTrue(self.peer.expect(spec.Basic.Consume).no_ack)
 
+    def test_what_was_on_its_way_to_a_cancelled_consumer_is_refused(self) -> None:
+        self.channel.cancel(self.tag)
+        self.peer.received()
+        self.deliver()
+        nack = self.peer.expect(spec.Basic.Nack)
+        self.assertEqual((nack.delivery_tag, nack.requeue), (7, True))
+
+    def test_without_acks_it_is_not_since_that_would_cost_the_channel(self) -> None:
+        self.channel.consume("q", self.deliveries.append, lambda: None, no_ack=True)
+        self.tag = self.peer.expect(spec.Basic.Consume).consumer_tag
+        self.peer.send(spec.Basic.ConsumeOk(self.tag), channel=1)
+        self.channel.cancel(self.tag)
+        self.peer.expect(spec.Basic.Cancel)
+        self.deliver()
+        self.assertEqual((self.peer.received(), self.deliveries), ([], []))
+
     def test_ack_on_an_ended_channel_is_nothing(self) -> None:
         self.peer.send(spec.Channel.Close(404, NOT_FOUND, 50, 10), channel=1)
         self.peer.received()

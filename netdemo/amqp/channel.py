@@ -63,7 +63,7 @@ class Channel:
         self._link = link
         self._deliveries = DeliveryReader(self._delivered, MAX_BODY)
         self._acknowledgements = Acknowledgements()
-        self._consumers: dict[str, tuple[Callable[[Delivery], None], bool]] = {}
+        self._consumers: dict[str, tuple[Callable[[Delivery], None] | None, bool]] = {}
         self._reason: ChannelClosed | None = None
         self._close_reason: ChannelClosed = ChannelClosedByUs("closed by us")
         self._waiting: set[Deferred[Any]] = set()
@@ -210,11 +210,15 @@ class Channel:
         )
 
     def cancel(self, consumer_tag: str) -> Deferred[None]:
-        self._consumers.pop(consumer_tag, None)
+        def cancelled(_: object) -> None:
+            self._consumers.pop(consumer_tag, None)
+
         if self._reason is not None or consumer_tag not in self._channel.consumer_tags:
             return succeed(None)
         self._on_cancel.pop(consumer_tag, None)
-        return self._call(self._channel.basic_cancel, _nothing, consumer_tag=consumer_tag)
+        if consumer_tag in self._consumers:
+            self._consumers[consumer_tag] = None, self._consumers[consumer_tag][1]
+        return self._call(self._channel.basic_cancel, cancelled, consumer_tag=consumer_tag)
 
     def ack(self, delivery_tag: int) -> None:
         if self._can_answer():
@@ -234,7 +238,7 @@ class Channel:
             self._acknowledgements.delivered(delivery.delivery_tag)
         if on_delivery is not None:
             on_delivery(delivery)
-        else:  # it was on its way when the consumer was cancelled
+        elif not no_ack:  # it was on its way when the consumer was cancelled
             self.nack(delivery.delivery_tag, requeue=True)
 
     def _send_acks(self) -> None:
