@@ -162,6 +162,19 @@ class RefusedTests(ClientTestCase):
         self.assertEqual(self.declared(), [])
         self.failureResultOf(self.declaring, DeclarationError)
 
+    def test_who_declares_it_again_there_and_then_has_it_tried_once_more(self) -> None:
+        again = self.declaring.addErrback(lambda _: self.client.declare(THREE))
+        self.assertEqual(self.declared(), ["c", "a", "b", "c"])
+        self.successResultOf(again)
+        self.reactor.advance(100)
+        self.assertEqual(self.declared(), [])
+
+    def test_it_is_tried_again_no_more_when_who_is_told_ends_the_connection(self) -> None:
+        self.declaring.addErrback(lambda _: self.peer.wire.end(ConnectionLost()))
+        self.declared()
+        (reconnecting,) = self.reactor.getDelayedCalls()
+        self.assertEqual(reconnecting.getTime() - self.reactor.seconds(), 1.0)
+
     def test_it_is_tried_again_no_more_when_the_connection_is_lost(self) -> None:
         self.peer.agree()
         self.failureResultOf(self.declaring, DeclarationError)

@@ -55,11 +55,15 @@ async def declare_each(items: Iterable[Item], session: ISession) -> Refusals:
 
 @attrs.define(eq=False)
 class _Entry:
-    """A topology, those who wait until it was tried, and the work on it on this session."""
+    """A topology, those who wait until it was tried, and the work on it on this session.
+
+    `attempt` fires when that work has tried all of it once; ``None`` when there is no session.
+    """
 
     topology: Topology
     tried: Waiters[Refusals] = attrs.field(factory=Waiters)
     working: Deferred[None] = attrs.field(factory=lambda: succeed(None))
+    attempt: Deferred[None] | None = None
 
 
 class Declarations:
@@ -102,6 +106,7 @@ class Declarations:
         """Declare nothing more on this session: it has ended."""
         self._session = None
         for entry in list(self._entries):
+            entry.attempt = None
             entry.working.cancel()
 
     def give_up(self, reason: AMQPError) -> None:
@@ -113,6 +118,7 @@ class Declarations:
         """Declare `entry`; fire when it was tried once, or can't be on this session."""
         entry.working.cancel()
         tried: Deferred[None] = Deferred()
+        entry.attempt = tried
         entry.working = Deferred.fromCoroutine(self._keep_trying(entry, session, tried))
         entry.working.addErrback(self._unless_ended)
         entry.working.addCallback(lambda _: _fire(tried))
@@ -125,7 +131,7 @@ class Declarations:
             refusals = await self._in_turn.run(_declare_each, items, session)
             entry.tried.callback(refusals)
             _fire(tried)
-            if not refusals:
+            if not refusals or entry.attempt is not tried:  # one of those who waited has begun anew
                 return
             failures += 1
             delay = self._retry_policy(failures)
