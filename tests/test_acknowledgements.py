@@ -41,6 +41,12 @@ class TakeTests(SynchronousTestCase):
         self.acknowledgements.answered(2)
         self.assertEqual(self.acks(1, 3), [(3, True)])
 
+    def test_refused_after_all_it_is_not_acknowledged(self) -> None:
+        for tag in (1, 2):
+            self.acknowledgements.done(tag)
+            self.acknowledgements.answered(tag)
+        self.assertEqual(self.acks(3), [(3, False)])
+
     def test_unknown_ones_are_nothing(self) -> None:
         self.assertEqual(self.acks(0, 9), [])
         self.assertEqual(self.acks(1), [(1, False)])

@@ -22,6 +22,7 @@ class Acknowledgements:
     def answered(self, tag: int) -> None:
         """Note that the broker waits no more: `tag` was refused."""
         self._unanswered.pop(tag, None)
+        self._done.discard(tag)
 
     def done(self, tag: int) -> None:
         """Note that `tag` is to be acknowledged."""
