@@ -44,6 +44,18 @@ class AttributionTests(SynchronousTestCase):
         self.assertEqual(results, outcomes)
 
 
+class AllTests(PeerTestCase):
+    """One answer for all that is under way: multiple, with tag 0."""
+
+    def test_they_are_settled(self) -> None:
+        on = Publishing()
+        done = [on.publish(b"a"), on.publish(b"b")]
+        on.give_back(b"b")
+        on.ack(0, multiple=True)
+        self.successResultOf(done[0])
+        self.failureResultOf(done[1], UnroutableError)
+
+
 class NamesTests(PeerTestCase):
     """What comes back is known again, whatever its names are."""
 

@@ -272,7 +272,9 @@ class Publisher:
     def _confirmed(
         self, unconfirmed: dict[int, _Outgoing], delivery_tag: int, multiple: bool, acked: bool
     ) -> None:
-        if multiple:
+        if multiple and not delivery_tag:  # all (AMQP 0-9-1, class basic, method ack)
+            tags = list(unconfirmed)
+        elif multiple:
             tags = list(takewhile(lambda tag: tag <= delivery_tag, unconfirmed))
         else:
             tags = [tag for tag in (delivery_tag,) if tag in unconfirmed]
