@@ -50,6 +50,12 @@ class ObservableTests(SynchronousTestCase):
         self.assertEqual(self.heard, [])
         self.assertRaises(ValueError, self.light.remove_status_listener, self.hear)
 
+    def test_one_that_another_removes_hears_no_more(self) -> None:
+        self.light.add_status_listener(lambda _: self.light.remove_status_listener(self.hear))
+        self.light.add_status_listener(self.hear)
+        self.light.turn("green")
+        self.assertEqual(self.heard, [])
+
     def test_listener_that_raises_is_logged_and_the_others_hear(self) -> None:
         self.light.add_status_listener(lambda _: 1 / 0)
         self.light.add_status_listener(self.hear)

@@ -67,7 +67,8 @@ class Observable:
         while self._news:
             news = self._news.popleft()
             for listener in list(self._listeners):
-                self._tell(listener, news)
+                if listener in self._listeners:  # else another has removed it
+                    self._tell(listener, news)
         self._telling = False
 
     def _tell(self, listener: Callable[[Status], object], news: Status) -> None:
