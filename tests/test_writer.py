@@ -101,6 +101,13 @@ class WriterTests(SynchronousTestCase):
         error = self.failureResultOf(self.writer.finish(), NackedError).value
         self.assertEqual(error.message.body, b"a")
 
+    def test_a_producer_that_was_stopped_is_not_resumed(self) -> None:
+        self.writer.registerProducer(self.producer, True)
+        self.writer.write(bytes(10))
+        self.on.nack(1)
+        self.failureResultOf(self.writer.finish(), NackedError)
+        self.assertEqual(self.producer.told, ["pause", "stop"])
+
     def test_of_several_failures_the_first_is_told(self) -> None:
         self.writer.write(b"a")
         self.writer.write(b"b")

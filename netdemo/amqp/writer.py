@@ -82,7 +82,8 @@ class MessageWriter(PausingConsumer):
 
     def _has_room(self) -> None:
         self._full = False
-        self._resume_producer()
+        if self._failure is None:  # else the producer was stopped
+            self._resume_producer()
 
     def _was_confirmed(self, _: None) -> None:
         self.confirmed += 1
