@@ -64,7 +64,7 @@ async def connected(reactor: Any) -> AsyncIterator[AMQPClient]:
         client.startService()
         await client.when_ready(fail_after_failures=1)
         yield client
-    except NetdemoError as error:
+    except (NetdemoError, UnicodeError) as error:
         raise SystemExit(f"{sys.argv[0]}: {error}") from None
 
 

@@ -174,6 +174,24 @@ class MistakeTests(ExampleTestCase):
             status, (line,) = self.run_to_its_end("headers.py", *arguments)
             self.assertEqual((status, line[:6]), (1, "usage:"))
 
+    def test_argument_that_is_not_utf_8(self) -> None:
+        commands = (
+            ("hello_queue.py", "send", "\udcff"),
+            ("work_queue.py", "task", "\udcff"),
+            ("durable.py", "send", "\udcff"),
+            ("fanout.py", "send", "\udcff"),
+            ("direct.py", "send", "info", "\udcff"),
+            ("topic.py", "send", "key", "\udcff"),
+            ("topic.py", "receive", "\udcff"),
+            ("headers.py", "send", "\udcff"),
+            ("headers.py", "send", "text", "format=\udcff"),
+            ("rpc_fibonacci.py", "call", "\udcff"),
+        )
+        for command in commands:
+            status, lines = self.run_to_its_end(*command)
+            self.assertEqual((status, len(lines)), (1, 1), lines)
+            self.assertIn("surrogates not allowed", lines[0])
+
     def test_no_broker(self) -> None:
         self.broker = "amqp://127.0.0.1:1/"
         for program, arguments in (("hello_queue.py", ("receive",)), ("fanout.py", ("send", "x"))):
