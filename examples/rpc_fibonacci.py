@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from signal import SIG_DFL, SIGINT, signal
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -69,7 +70,9 @@ async def connected(reactor: Any) -> AsyncIterator[AMQPClient]:
     """Lend a client that is ready; what goes wrong ends the program with one line and status 1."""
     try:
         client = AMQPClient([BROKER], reactor)
-        # At the end, also by Ctrl-C and SIGTERM: finish what is in hand, then close.
+        # At the end, also by Ctrl-C and SIGTERM: finish what is in hand, then close. Ctrl-C again
+        # does not wait for that.
+        reactor.addSystemEventTrigger("before", "shutdown", signal, SIGINT, SIG_DFL)
         reactor.addSystemEventTrigger("before", "shutdown", client.stopService)
         client.startService()
         await client.when_ready(fail_after_failures=1)

@@ -56,6 +56,18 @@ class WorkQueueTests(ExampleTestCase):
         self.assertEqual(worker.lines[-2:], ["done with one.\n", "stopped\n"])
         self.assertEqual(self.waiting("task_queue"), 0)
 
+    def test_second_sigint_does_not_wait_for_its_task(self) -> None:
+        worker = self.listen("work_queue.py", "worker")
+        long = "long" + "." * 1000
+        self.send("work_queue.py", "task", long)
+        worker.wait_for(f"working on {long}")
+        worker.signal(signal.SIGINT)
+        self.node.control("close_all_connections", "for a test")  # it takes the signal before
+        worker.wait_for("for a test")
+        worker.signal(signal.SIGINT)
+        self.assertEqual(worker.wait(), -signal.SIGINT)
+        self.assertNotIn("Traceback", "".join(worker.lines))
+
     def test_worker_is_a_service_too(self) -> None:
         process = Process(
             *(INSTALLED / "twistd", "-n", "--pidfile=", "-y", EXAMPLES / "worker.tac"),
