@@ -7,6 +7,7 @@ Start a second server, and the two share the calls.
 """
 
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -50,8 +51,8 @@ async def serve(request: Delivery) -> bytes:
 
 
 def parse(text: bytes) -> int:
-    """Read `n`: 0 to 10000, in at most five ASCII digits."""
-    if not text.isdigit() or len(text) > 5 or int(text) > MAX_N:
+    """Read `n`: 0 to 10000, in ASCII digits, with none too many."""
+    if not re.fullmatch(rb"0|[1-9][0-9]{0,4}", text) or int(text) > MAX_N:
         shown = text[:20].decode(errors="replace")
         raise RemoteError(f"bad n {shown!r}: expected a whole number from 0 to {MAX_N}")
     return int(text)
