@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -73,4 +74,8 @@ class DaemonTests(TwistdTestCase):
         self.assertEqual(ended.returncode, 1)
         log = (self.folder / "log").read_text()
         self.assertIn(f"cannot listen on {endpoint}: Address already in use\n", log)
-        self.assertFalse((self.folder / "twistd.pid").exists())
+        # The daemon says that it failed, and then removes it.
+        deadline = time.monotonic() + PATIENCE
+        while (self.folder / "twistd.pid").exists():
+            self.assertLess(time.monotonic(), deadline, "twistd.pid is still there")
+            time.sleep(0.01)
