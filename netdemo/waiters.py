@@ -19,12 +19,12 @@ class Waiters(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._waiting: list[Deferred[T]] = []
+        self._waiting: dict[Deferred[T], None] = {}
 
     def wait(self) -> Deferred[T]:
         """Return a Deferred that fires with the event."""
         waiting: Deferred[T] = Deferred(self._cancelled)
-        self._waiting.append(waiting)
+        self._waiting[waiting] = None
         return waiting
 
     def callback(self, result: T) -> None:
@@ -38,8 +38,8 @@ class Waiters(Generic[T]):
             waiting.errback(reason)
 
     def _taken(self) -> Iterator[Deferred[T]]:
-        taken, self._waiting = self._waiting, []
+        taken, self._waiting = self._waiting, {}
         return (waiting for waiting in taken if not waiting.called)
 
     def _cancelled(self, cancelled: Deferred[T]) -> None:
-        self._waiting = [waiting for waiting in self._waiting if waiting is not cancelled]
+        self._waiting.pop(cancelled, None)

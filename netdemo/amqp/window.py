@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -27,7 +27,7 @@ class Window:
         self.size_limit = size
         self.messages = 0
         self.size = 0
-        self._waiting: deque[Deferred[None]] = deque()
+        self._waiting: OrderedDict[Deferred[None], None] = OrderedDict()
         self._emptied: Waiters[None] = Waiters()
 
     @property
@@ -45,7 +45,8 @@ class Window:
         self.messages -= 1
         self.size -= size
         while self._waiting and not self.full:
-            self._waiting.popleft().callback(None)
+            waiting, _ = self._waiting.popitem(last=False)
+            waiting.callback(None)
         if not self.messages:
             self._emptied.callback(None)
 
@@ -53,8 +54,8 @@ class Window:
         """Fire when there is room, first come first served: each may fill it for the next."""
         if not self.full:
             return succeed(None)
-        waiting: Deferred[None] = Deferred(self._waiting.remove)
-        self._waiting.append(waiting)
+        waiting: Deferred[None] = Deferred(self._waiting.pop)
+        self._waiting[waiting] = None
         return waiting
 
     def when_empty(self) -> Deferred[None]:
