@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from itertools import takewhile
 
 
@@ -12,7 +13,8 @@ class Acknowledgements:
     """
 
     def __init__(self) -> None:
-        self._unanswered: dict[int, None] = {}
+        # A plain dict goes past all that was taken from its front, each time anew.
+        self._unanswered: OrderedDict[int, None] = OrderedDict()
         self._done: set[int] = set()
 
     def delivered(self, tag: int) -> None:
