@@ -68,10 +68,9 @@ class _Outgoing:
     returned: Return | None = None
 
     def may_be(self, returned: Return) -> bool:
-        """Tell whether `returned` may be this one, which has not come back yet."""
+        """Tell whether `returned` may be this one."""
         return (
             self.mandatory
-            and self.returned is None
             and self.message.message_id == returned.message.message_id
             and self.routing_key == returned.routing_key
             and self.exchange == returned.exchange
@@ -263,11 +262,16 @@ class Publisher:
             self._window.give_back(len(each.message.body))
 
     def _returned(self, unconfirmed: dict[int, _Outgoing], returned: Return) -> None:
-        candidates = [each for each in unconfirmed.values() if each.may_be(returned)]
-        # Routing may depend on more than the key (an exchange of type headers).
-        same = (each for each in candidates if each.message == returned.message)
-        if candidates:
-            next(same, candidates[0]).returned = returned
+        found: _Outgoing | None = None
+        for each in unconfirmed.values():
+            if each.returned is None and each.may_be(returned):
+                # Routing may depend on more than the key (an exchange of type headers).
+                if each.message == returned.message:
+                    found = each
+                    break
+                found = found or each
+        if found is not None:
+            found.returned = returned
 
     def _confirmed(
         self, unconfirmed: dict[int, _Outgoing], delivery_tag: int, multiple: bool, acked: bool
