@@ -214,3 +214,12 @@ class ConsumerStatusTests(ClientTestCase):
         self.accept()
         self.client.remove(self.consumer)
         self.assertEqual(self.consumer.status.state, "stopped")
+
+    def test_removed_by_who_hears_that_it_consumes(self) -> None:
+        def remove(status: Status) -> None:
+            if status.state == "consuming":
+                self.client.remove(self.consumer)
+
+        self.consumer.add_status_listener(remove)
+        self.accept()
+        self.assertEqual(self.consumer.status.state, "stopped")

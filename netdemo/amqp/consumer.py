@@ -116,7 +116,7 @@ class Consumer(Observable):
         self._attached.callback(None)
 
     def detach(self, reason: ChannelClosed) -> None:
-        if not self._draining:
+        if self.status.state != "stopped":
             self._change_status(Status("waiting", reason))
         self._channel = self._consumer_tag = None
         self._ahead.clear()  # they went back with the channel
