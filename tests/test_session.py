@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from OpenSSL.SSL import Error as TLSError
 from OpenSSL.SSL import SysCallError
 from pika import BasicProperties, spec
-from pika.frame import Header, Method
+from pika.frame import Body, Header, Method
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.task import Clock
@@ -189,6 +189,14 @@ class EndingTests(PeerTestCase):
         self.assertIn(
             f"a message of {MAX_BODY + 1} bytes", str(self.successResultOf(self.session.closed))
         )
+
+    def test_message_in_any_number_of_pieces_is_refused(self) -> None:
+        self.peer.open_channel()
+        self.peer.send(spec.Basic.Return(312, "NO_ROUTE", "", "q"), channel=1)
+        self.peer.send_header(body_size=1)
+        self.session.dataReceived(Body(1, b"").marshal())
+        self.assertFalse(self.peer.wire.connected)
+        self.assertIn("empty", str(self.successResultOf(self.session.closed)))
 
     def test_channel_cannot_be_opened_any_more(self) -> None:
         self.peer.wire.end(ConnectionLost())

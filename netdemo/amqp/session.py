@@ -26,7 +26,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from netdemo.amqp.channel import MAX_BODY, Channel
-from netdemo.amqp.frames import FrameReader, frame
+from netdemo.amqp.frames import BODY, FrameReader, frame
 from netdemo.amqp.interfaces import ISession
 from netdemo.connecting import connection_reason
 from netdemo.errors import (
@@ -263,7 +263,9 @@ class Session(Protocol):
 
 
 def _decoded(kind: int, number: int, payload: bytes) -> Frame:
-    """Decode a frame in pika's place, which raises anything."""
+    """Decode a frame in pika's place, which raises anything and keeps any number of pieces."""
+    if kind == BODY and not payload:
+        raise InvalidFrameError("a piece of a message that is empty")
     try:
         _, decoded = decode_frame(frame(kind, number, payload))
     except Exception as error:
