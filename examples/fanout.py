@@ -39,14 +39,22 @@ async def receive(reactor: Any) -> None:
     async with connected(reactor) as client:
         await client.declare(Topology((EXCHANGE,), (queue,), (binding,)))
         await client.consume(queue.name, show)
-        print("waiting for messages; Ctrl-C ends it")
-        client.add_status_listener(print)
+        tell("waiting for messages; Ctrl-C ends it")
+        client.add_status_listener(tell)
         await Deferred[None]()
 
 
 def show(delivery: Delivery) -> None:
     """Print a message."""
-    print(f"received {delivery.message.body.decode(errors='replace')}")
+    tell(f"received {delivery.message.body.decode(errors='replace')}")
+
+
+def tell(text: object) -> None:
+    """Print a line; when nobody reads any more (``| head``), end: what is in hand goes back."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os._exit(1)
 
 
 @asynccontextmanager

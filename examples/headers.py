@@ -42,21 +42,29 @@ async def receive(reactor: Any, match: str, headers: dict[str, str]) -> None:
     async with connected(reactor) as client:
         await client.declare(Topology((EXCHANGE,), (queue,), (binding,)))
         await client.consume(queue.name, show)
-        print("waiting for messages; Ctrl-C ends it")
-        client.add_status_listener(print)
+        tell("waiting for messages; Ctrl-C ends it")
+        client.add_status_listener(tell)
         await Deferred[None]()
 
 
 def show(delivery: Delivery) -> None:
     """Print a message and its headers."""
     message = delivery.message
-    print(f"received {message.body.decode(errors='replace')} {message.headers or {}}")
+    tell(f"received {message.body.decode(errors='replace')} {message.headers or {}}")
 
 
 def pairs(arguments: Iterable[str]) -> dict[str, str]:
     """Read ``NAME=VALUE`` each."""
     parts = (argument.partition("=") for argument in arguments)
     return {name: value for name, _, value in parts}
+
+
+def tell(text: object) -> None:
+    """Print a line; when nobody reads any more (``| head``), end: what is in hand goes back."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os._exit(1)
 
 
 @asynccontextmanager

@@ -38,8 +38,8 @@ async def server(reactor: Any) -> None:
     async with connected(reactor) as client:
         await client.declare(TOPOLOGY)
         RPCServer(client, "rpc_queue", serve, prefetch=1)
-        print("waiting for calls; Ctrl-C ends it")
-        client.add_status_listener(print)
+        tell("waiting for calls; Ctrl-C ends it")
+        client.add_status_listener(tell)
         await Deferred[None]()
 
 
@@ -64,6 +64,14 @@ def fibonacci(n: int) -> int:
     for _ in range(n):
         this, following = following, this + following
     return this
+
+
+def tell(text: object) -> None:
+    """Print a line; when nobody reads any more (``| head``), end: what is in hand goes back."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os._exit(1)
 
 
 @asynccontextmanager

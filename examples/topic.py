@@ -44,15 +44,23 @@ async def receive(reactor: Any, *patterns: str) -> None:
     async with connected(reactor) as client:
         await client.declare(Topology((EXCHANGE,), (queue,), bindings))
         await client.consume(queue.name, show)
-        print("waiting for messages; Ctrl-C ends it")
-        client.add_status_listener(print)
+        tell("waiting for messages; Ctrl-C ends it")
+        client.add_status_listener(tell)
         await Deferred[None]()
 
 
 def show(delivery: Delivery) -> None:
     """Print a message and its routing key."""
     body = delivery.message.body.decode(errors="replace")
-    print(f"received {delivery.routing_key}: {body}")
+    tell(f"received {delivery.routing_key}: {body}")
+
+
+def tell(text: object) -> None:
+    """Print a line; when nobody reads any more (``| head``), end: what is in hand goes back."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os._exit(1)
 
 
 @asynccontextmanager

@@ -38,17 +38,25 @@ async def worker(reactor: Any) -> None:
 
     async def work(delivery: Delivery) -> None:
         text = delivery.message.body.decode(errors="replace")
-        print(f"working on {text}")
+        tell(f"working on {text}")
         await deferLater(reactor, text.count("."))
-        print(f"done with {text}")
+        tell(f"done with {text}")
 
     async with connected(reactor) as client:
         await client.declare(TOPOLOGY)
         # Fair dispatch: no other task before this one is acknowledged.
         await client.consume("task_queue", work, prefetch=1)
-        print("waiting for tasks; Ctrl-C ends it")
-        client.add_status_listener(print)
+        tell("waiting for tasks; Ctrl-C ends it")
+        client.add_status_listener(tell)
         await Deferred[None]()
+
+
+def tell(text: object) -> None:
+    """Print a line; when nobody reads any more (``| head``), end: what is in hand goes back."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os._exit(1)
 
 
 @asynccontextmanager

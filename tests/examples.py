@@ -48,7 +48,8 @@ class ExampleTestCase(RabbitMQTestCase):
             EXAMPLES / program,
             *arguments,
             cwd=self.folder,
-            environment={"NETDEMO_BROKER": self.broker},
+            # They show what they print at once, also where it goes through a pipe.
+            environment={"NETDEMO_BROKER": self.broker, "PYTHONUNBUFFERED": ""},
         )
         self.addCleanup(process.remove)
         return process

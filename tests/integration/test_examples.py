@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
+import subprocess
+import sys
 
 import pika
 
 from tests.examples import EXAMPLES, PROGRAMS, ROOT, ExampleTestCase, received
+from tests.processes import PATIENCE, Process
 from tests.processes import PROGRAMS as INSTALLED
-from tests.processes import Process
 
 
 class HelloTests(ExampleTestCase):
@@ -22,6 +25,27 @@ class HelloTests(ExampleTestCase):
         receiver.wait_for("received Hello, world!")
         self.assertEqual(receiver.terminate(), 0)
         self.assertEqual(self.waiting("hello"), 0)
+
+    def test_what_nobody_reads_any_more_is_received_by_another(self) -> None:
+        reading, writing = os.pipe()
+        unread = subprocess.Popen(
+            [sys.executable, EXAMPLES / "hello_queue.py", "receive"],
+            env={**os.environ, "NETDEMO_BROKER": self.broker, "PYTHONUNBUFFERED": "1"},
+            stdout=writing,
+            stderr=subprocess.PIPE,
+        )
+        self.addCleanup(unread.communicate)
+        self.addCleanup(unread.kill)
+        os.close(writing)
+        with open(reading) as lines:
+            self.assertIn("Ctrl-C ends it", lines.readline())
+        for text in ("one", "two"):
+            self.send("hello_queue.py", "send", text)
+        self.assertEqual(unread.communicate(timeout=PATIENCE), (None, b""))
+        self.assertEqual(unread.returncode, 1)
+        receiver = self.listen("hello_queue.py", "receive")
+        receiver.wait_for("received one")
+        receiver.wait_for("received two")
 
     def test_sigint_ends_it_in_order(self) -> None:
         receiver = self.listen("hello_queue.py", "receive")
