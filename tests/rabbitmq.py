@@ -229,5 +229,7 @@ class RabbitMQTestCase(TidyTestCase):
     def setUp(self) -> None:
         if not (PROGRAMS / "rabbitmq-server").exists():
             skip_or_fail(f"no RabbitMQ: {PROGRAMS} is empty; install the package rabbitmq-server")
+        # As Ctrl-C does: else the nodes would outlive a test run that is ended so.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         self.node = self.the_node()
         self.node.start()
