@@ -32,7 +32,7 @@ PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 """Where the package keeps the plain programs; those on the PATH change user and folder first."""
 
 START_TIMEOUT = 120.0
-"""Seconds until a node that does not come up is an error."""
+"""Seconds until a node that does not come up, or does not answer, is an error."""
 
 COOKIE = secrets.token_hex()
 """By which the nodes of this test run know each other, and ``rabbitmqctl`` them."""
@@ -95,7 +95,9 @@ class RabbitMQNode:
             self._names = subprocess.Popen(
                 ["epmd"],
                 env=self._environment,
-                stderr=subprocess.DEVNULL,  # a word for each look whether it listens
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
                 preexec_fn=self._before_exec,
             )
             self._wait_until(self._knows_names, self._names)
@@ -155,6 +157,7 @@ class RabbitMQNode:
             check=True,
             capture_output=True,
             text=True,
+            timeout=START_TIMEOUT,
         ).stdout
 
     def log(self) -> str:
