@@ -70,7 +70,8 @@ class End(Protocol):
 
     def _pass_on(self) -> None:
         self._passing = None
-        assert self.other is not None
+        if self.other is None:
+            return  # it was lost meanwhile, and this end is closing
         piece = self._received[: self._proxy.piece]
         del self._received[: len(piece)]
         self.other.transport.write(bytes(piece))
