@@ -1,4 +1,8 @@
-"""Consume: 100,000 messages of 100 B that wait in one queue, each acknowledged, prefetch 500."""
+"""Consume: 100,000 messages of 100 B that wait in one queue, all acknowledged, prefetch 500.
+
+Ours acknowledges several with one frame where that is possible, without being told to. The others
+send what their user asks for, one each; beside them pika's is asked for one in half a prefetch.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.servers import Peer
 
 COUNT: Final = 100_000
+SEVERAL: Final = PREFETCH // 2
 
 
 def work(seconds: float, folder: Path) -> Work:  # noqa: ARG001
@@ -29,6 +34,7 @@ def work(seconds: float, folder: Path) -> Work:  # noqa: ARG001
     require_rabbitmq()
     ours = client("netdemo", "our_consume", COUNT)
     raw = client("pika TwistedChannel", "pika_consume", COUNT)
+    several = client(f"{raw.name}, one ack for {SEVERAL}", "pika_consume", COUNT, SEVERAL)
     more = available(
         {
             "aio-pika": lambda: python_client("aio-pika", "aio_pika_consume", COUNT),
@@ -37,10 +43,10 @@ def work(seconds: float, folder: Path) -> Work:  # noqa: ARG001
     )
     return Work(
         name="consume",
-        title=f"consume: {COUNT:,} x 100 B, each acknowledged, prefetch {PREFETCH}",
+        title=f"consume: {COUNT:,} x 100 B, all acknowledged, prefetch {PREFETCH}",
         unit="messages/s",
         reference=raw.name,
-        peers=[ours, raw, *more],
+        peers=[ours, raw, several, *more],
         turns=_turns,
         goals=[no_dearer(ours.name, raw.name), at_least(ours.name, "aio-pika", 2)],
         cost_unit="µs each",

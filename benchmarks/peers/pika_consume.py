@@ -1,4 +1,7 @@
-"""``pika_consume.py PORT COUNT``: `TwistedChannel.basic_consume`, its queue read in a loop."""
+"""``pika_consume.py PORT COUNT [EACH]``: `TwistedChannel.basic_consume`, read in a loop.
+
+One ack is for EACH messages (1).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from benchmarks.peers.pika_connection import connected
 from benchmarks.peers.turn import PREFETCH, QUEUE, Order, Turn
 
 
-async def main(reactor: Any, port: str, count: str) -> None:
+async def main(reactor: Any, port: str, count: str, each: str = "1") -> None:
     """Consume."""
     connection, channel = await connected(reactor, int(port))
     order = Order(int(count))
@@ -21,7 +24,8 @@ async def main(reactor: Any, port: str, count: str) -> None:
     while not order.complete:
         _, method, _, body = await queue.get()
         order.came(body)
-        channel.basic_ack(method.delivery_tag)
+        if not order.count % int(each) or order.complete:
+            channel.basic_ack(method.delivery_tag, multiple=int(each) > 1)
     turn.end(order.count)
     await connection.close()
 
