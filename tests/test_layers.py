@@ -25,8 +25,8 @@ FLOORS = (
     (
         "netdemo.amqp",
         "tcp_options pem tls broker_url window message frames content acknowledgements topology "
-        "interfaces status channel session attachment declaration destination publisher writer "
-        "consumer client rpc",
+        "interfaces status channel session opening attachment declaration destination publisher "
+        "writer consumer client rpc",
     ),
     ("netdemo.broker", "wire exchanges queues store vhost connection server"),
     ("netdemo.bridge", "framing routes spool push pull config service"),

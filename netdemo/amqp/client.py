@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from itertools import cycle
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.application.internet import backoffPolicy
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import ConnectError, ConnectingCancelledError
-from twisted.internet.protocol import Factory
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -18,22 +17,23 @@ from netdemo.amqp.attachment import Attachment
 from netdemo.amqp.broker_url import BrokerURL
 from netdemo.amqp.consumer import PREFETCH, Consumer
 from netdemo.amqp.declaration import Declarations
+from netdemo.amqp.opening import open_session, reason_of
 from netdemo.amqp.publisher import Publisher
-from netdemo.amqp.session import HANDSHAKE_TIMEOUT, Session
+from netdemo.amqp.session import HANDSHAKE_TIMEOUT
 from netdemo.amqp.status import Observable, Status
-from netdemo.connecting import connection_reason
-from netdemo.errors import ChannelClosedByUs, ConnectionClosed, HandshakeTimeout
+from netdemo.errors import ChannelClosedByUs, ConnectionClosed
 from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+    from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
     from netdemo.amqp.consumer import Handler
     from netdemo.amqp.interfaces import IChannelUser, ISession
     from netdemo.amqp.message import Message
+    from netdemo.amqp.opening import MakeEndpoint
     from netdemo.amqp.topology import Topology
     from netdemo.errors import ConnectionBlocked
 
@@ -71,7 +71,7 @@ class AMQPClient(Observable, Service):
         retry_policy: Callable[[int], float] | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
         stop_timeout: float = STOP_TIMEOUT,
-        endpoint: Callable[[BrokerURL, Any], IStreamClientEndpoint] = BrokerURL.endpoint,
+        endpoint: MakeEndpoint = BrokerURL.endpoint,
     ) -> None:
         """Prepare for the brokers at `urls`; nothing is connected before the service starts.
 
@@ -220,12 +220,14 @@ class AMQPClient(Observable, Service):
             if self.status.state == "stopped":
                 return
             try:
-                session = await self._connect(broker)
+                session = await open_session(
+                    broker, self._reactor, self._endpoint, self._handshake_timeout
+                )
             except (CancelledError, ConnectingCancelledError):
                 raise
             except Exception as error:
                 self._failures += 1
-                reason = self._reason(error)
+                reason = reason_of(error)
             else:
                 self._failures = 0
                 reason = await self._use(session, broker)
@@ -233,31 +235,6 @@ class AMQPClient(Observable, Service):
                 await self._wait(broker, reason)
             if self.status.state == "stopped":
                 return
-
-    async def _connect(self, broker: BrokerURL) -> ISession:
-        connecting = Deferred.fromCoroutine(self._open(broker))
-        if broker.stack_timeout is not None:
-            connecting.addTimeout(broker.stack_timeout, self._reactor, _too_late)
-        return await connecting
-
-    async def _open(self, broker: BrokerURL) -> ISession:
-        handshake_timeout = broker.stack_timeout or self._handshake_timeout
-        session = Session(broker.parameters, self._reactor, handshake_timeout)
-        factory = Factory.forProtocol(lambda: session)
-        factory.noisy = False
-        await self._endpoint(broker, self._reactor).connect(factory)
-        try:
-            return await session.opened
-        except CancelledError:
-            await session.close()
-            raise
-
-    def _reason(self, error: Exception) -> ConnectionClosed:
-        if isinstance(error, ConnectionClosed):
-            return error
-        if not isinstance(error, ConnectError | OSError):
-            self._log.failure("connecting failed in an unexpected way")
-        return ConnectionClosed(connection_reason(error))
 
     async def _use(self, session: ISession, broker: BrokerURL) -> ConnectionClosed:
         self._session = session
@@ -386,7 +363,3 @@ class AMQPClient(Observable, Service):
     def _unless_cancelled(self, failure: Failure) -> None:
         if not failure.check(CancelledError, ConnectingCancelledError):
             self._log.failure("keeping an AMQP connection failed", failure)
-
-
-def _too_late(_: object, timeout: float) -> NoReturn:
-    raise HandshakeTimeout(f"AMQP was not open within {timeout:g} s")
