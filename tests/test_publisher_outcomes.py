@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from netdemo.amqp.message import Message
 from netdemo.amqp.publisher import REFUSALS
-from netdemo.errors import NackedError, UnroutableError
+from netdemo.errors import ChannelLost, NackedError, OutcomeUnknownError, UnroutableError
 from tests.peer import PeerTestCase
 from tests.publishing import Publishing
 
@@ -72,6 +72,52 @@ class NamesTests(PeerTestCase):
         )
         self.on.ack(1)
         self.failureResultOf(done, UnroutableError)
+
+
+class ConnectionErrorTests(PeerTestCase):
+    """A message for which the broker ends the connection is not published for ever."""
+
+    def setUp(self) -> None:
+        self.on = Publishing()
+
+    def end_the_connection(self) -> None:
+        """End it for an error, and give the publisher the next one."""
+        self.on.sent()
+        self.on.publisher.detach(ChannelLost("INTERNAL_ERROR", 541))
+        self.on.attach()
+
+    def test_alone_it_has_a_second_chance_and_no_third(self) -> None:
+        done = self.on.publish(b"poison")
+        self.end_the_connection()
+        self.assertEqual(self.on.sent(), [b"poison"])
+        self.end_the_connection()
+        self.assertEqual(self.on.sent(), [])
+        error = self.failureResultOf(done, OutcomeUnknownError).value
+        self.assertEqual((error.reply_code, error.message.body), (541, b"poison"))
+
+    def test_among_several_it_is_found_and_the_others_are_published(self) -> None:
+        good, poison, more = (self.on.publish(body) for body in (b"a", b"poison", b"b"))
+        self.end_the_connection()
+        self.assertEqual(self.on.sent(), [b"a"])
+        self.on.ack(1)
+        self.assertEqual(self.on.sent(), [b"poison"])
+        self.end_the_connection()
+        self.failureResultOf(poison, OutcomeUnknownError)
+        self.assertEqual(self.on.sent(), [b"b"])
+        self.on.ack(1)
+        self.successResultOf(good)
+        self.successResultOf(more)
+
+    def test_broker_that_shuts_down_blames_none(self) -> None:
+        done = [self.on.publish(b"a"), self.on.publish(b"b")]
+        for _ in range(3):
+            self.on.sent()
+            self.on.publisher.detach(ChannelLost("CONNECTION_FORCED - shutdown", 320))
+            self.on.attach()
+            self.assertEqual(self.on.sent(), [b"a", b"b"])
+        self.on.ack(2, multiple=True)
+        for each in done:
+            self.successResultOf(each)
 
 
 class RefusingChannelTests(PeerTestCase):

@@ -8,7 +8,9 @@ routing key; where several share all three, by the rest of it and then by the or
 When the connection is lost, what has no outcome yet is published again on the next one, in order
 and with the same `message_id`. When the broker closes the channel for an error, it does not say
 which message was at fault, nor how many before it were taken: then they are published again one
-at a time, until the one that costs the channel again is alone, and fails.
+at a time, until the one that costs the channel again is alone, and fails. So it is when the broker
+ends the whole connection for an error; there the message may have been alone by chance, and its
+outcome is unknown.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from netdemo.errors import (
 from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from netdemo.amqp.interfaces import IChannel
     from netdemo.amqp.message import Message, Return
@@ -50,6 +52,9 @@ BACKLOG_MESSAGES: Final = 100_000
 
 BACKLOG_BYTES: Final = 256 * 1024 * 1024
 """Bytes of their bodies, unless said otherwise."""
+
+CONNECTION_ERRORS: Final = 500
+"""Reply codes from here on end a connection for an error (AMQP 0-9-1, section 1.2)."""
 
 REFUSALS: Final = 5
 """Messages refused on a new channel, and none taken, after which it is replaced."""
@@ -167,24 +172,33 @@ class Publisher:
         sent = list(self._unconfirmed.values())
         self._unconfirmed.clear()
         again = [outgoing for outgoing in sent if not outgoing.done.called]
+        error = self._blame(reason, sent)
         failed: list[_Outgoing] = []
-        error: type[PublishError] = OutcomeUnknownError
-        blameless = isinstance(reason, ChannelLost | ChannelClosedByUs) or self._declaration_refused
-        if not blameless and len(sent) == 1:
+        if error is not None:
             failed, again = again, []
-            error = NotSentError
-        elif not self._republish:
-            failed, again = again, []
-        elif not blameless:
-            self._suspects.update(again)
         self._suspects.difference_update(set(sent) - set(again))
         for outgoing in reversed(again):
             outgoing.returned = None
             self._wait(outgoing, first=True)
         self._give_room_back(sent)
         for outgoing in failed:
+            assert error is not None
             self._settle(outgoing, error(reason.reply_text, outgoing.message, reason.reply_code))
         self._look_whether_drained()
+
+    def _blame(self, reason: ChannelClosed, sent: Sequence[_Outgoing]) -> type[PublishError] | None:
+        """Return what messages fail with that were under way, ``None`` to publish them again.
+
+        Where one of several may be at fault, all are suspects from now on.
+        """
+        lost = isinstance(reason, ChannelLost)
+        blameless = isinstance(reason, ChannelClosedByUs) or self._declaration_refused
+        if not blameless and (not lost or reason.reply_code >= CONNECTION_ERRORS):
+            if len(sent) == 1 and (not lost or sent[0] in self._suspects):
+                return OutcomeUnknownError if lost else NotSentError
+            if self._republish:
+                self._suspects.update(each for each in sent if not each.done.called)
+        return None if self._republish else OutcomeUnknownError
 
     def drain(self) -> Deferred[None]:
         drained = self._drained.wait()

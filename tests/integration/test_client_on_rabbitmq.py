@@ -28,6 +28,7 @@ from netdemo.errors import (
     DeclarationError,
     NackedError,
     NotSentError,
+    OutcomeUnknownError,
     UnroutableError,
 )
 from tests.rabbitmq_clients import ClientOnRabbitMQTestCase
@@ -94,6 +95,14 @@ class OutcomeTests(ClientOnRabbitMQTestCase):
         self.assertEqual((error.message.body, error.reply_code), (b"bad", 404))
         for each in good:
             await each
+
+    async def test_message_that_costs_the_connection_does_so_twice_and_no_more(self) -> None:
+        await self.client.declare(Topology(queues=(Queue(self.queue),)))
+        poison = "amq.rabbitmq.reply-to.AAAA.BBBB"  # RabbitMQ 3.10 fails over it
+        bad = self.client.publish(Message(b"bad"), "", poison, mandatory=False)
+        error = await self.failing(bad, OutcomeUnknownError)
+        self.assertEqual(error.reply_code, 541)
+        await self.client.publish(Message(b"good"), "", self.queue)
 
     async def test_message_larger_than_a_frame_comes_back_whole(self) -> None:
         await self.client.declare(Topology(queues=(Queue(self.queue),)))
