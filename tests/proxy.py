@@ -47,8 +47,7 @@ class End(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         self._proxy.ends.discard(self)
-        if self._passing is not None:
-            self._passing.cancel()
+        self._stop_passing()
         if self.other is not None:
             self.other.transport.write(bytes(self._received))
             self.other.transport.unregisterProducer()
@@ -59,14 +58,18 @@ class End(Protocol):
     def stall(self) -> None:
         """Let nothing pass any more, not even the end of the connection."""
         self.other = None
-        if self._passing is not None:
-            self._passing.cancel()
+        self._stop_passing()
         self.transport.unregisterProducer()
         self.transport.pauseProducing()
 
     def _wait(self) -> None:
         self.transport.pauseProducing()
         self._passing = self._proxy.call_later(self._pass_on)
+
+    def _stop_passing(self) -> None:
+        passing, self._passing = self._passing, None
+        if passing is not None:
+            passing.cancel()
 
     def _pass_on(self) -> None:
         self._passing = None

@@ -28,6 +28,20 @@ class EndTests(SynchronousTestCase):
         clock.advance(0)
         self.assertTrue(ends[0].transport.disconnecting)
 
+    def test_what_waits_when_it_stalls_is_forgotten_when_the_end_is_lost(self) -> None:
+        clock: Any = Clock()
+        proxy = Proxy(clock, 1)
+        ends = End(proxy), End(proxy)
+        for end in ends:
+            end.makeConnection(Transport())
+        ends[0].join(ends[1])
+        ends[0].dataReceived(b"stalled")
+        proxy.stall()
+        for end in ends:
+            end.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(clock.getDelayedCalls(), [])
+        self.assertEqual(ends[1].transport.value(), b"")
+
 
 class Transport(StringTransport):
     """Has the option of TCP that is set."""
