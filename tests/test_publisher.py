@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pika import spec
+from pika import BasicProperties, spec
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
@@ -109,7 +109,9 @@ class OutcomeTests(PeerTestCase):
         ]
         done = [self.on.publisher.publish(each, "headers", "") for each in messages]
         self.on.peer.send_content(
-            spec.Basic.Return(312, "NO_ROUTE", "headers", ""), messages[1].properties(), b"x"
+            spec.Basic.Return(312, "NO_ROUTE", "headers", ""),
+            BasicProperties(headers={"go": "no"}, delivery_mode=2),
+            b"x",
         )
         self.on.ack(3, multiple=True)
         self.successResultOf(done[0])

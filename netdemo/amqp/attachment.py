@@ -42,9 +42,6 @@ class Attachment:
         self._ended = False
         self._working: Deferred[None] = succeed(None)
 
-    def __str__(self) -> str:
-        return str(self._user)
-
     def begin(self) -> None:
         """Open the first channel."""
         self._working = Deferred.fromCoroutine(self._work())

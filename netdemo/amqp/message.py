@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from itertools import count
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import attrs
-from pika.spec import BasicProperties
+
+if TYPE_CHECKING:
+    from pika.spec import BasicProperties
 
 TRANSIENT: Final = 1
 PERSISTENT: Final = 2
@@ -57,10 +59,6 @@ class Message:
     type: str | None = None
     user_id: str | None = None
     app_id: str | None = None
-
-    def properties(self) -> BasicProperties:
-        """Return the properties in the form of the codec."""
-        return BasicProperties(**{name: getattr(self, name) for name in _PROPERTIES})
 
     @classmethod
     def received(cls, body: bytes, properties: BasicProperties) -> Message:
