@@ -171,19 +171,17 @@ class Publisher:
         self._channel = None
         sent = list(self._unconfirmed.values())
         self._unconfirmed.clear()
-        again = [outgoing for outgoing in sent if not outgoing.done.called]
+        left = [outgoing for outgoing in sent if not outgoing.done.called]
         error = self._blame(reason, sent)
-        failed: list[_Outgoing] = []
-        if error is not None:
-            failed, again = again, []
+        again = left if error is None else []
         self._suspects.difference_update(set(sent) - set(again))
         for outgoing in reversed(again):
             outgoing.returned = None
             self._wait(outgoing, first=True)
         self._give_room_back(sent)
-        for outgoing in failed:
-            assert error is not None
-            self._settle(outgoing, error(reason.reply_text, outgoing.message, reason.reply_code))
+        if error is not None:
+            for each in left:
+                self._settle(each, error(reason.reply_text, each.message, reason.reply_code))
         self._look_whether_drained()
 
     def _blame(self, reason: ChannelClosed, sent: Sequence[_Outgoing]) -> type[PublishError] | None:
