@@ -169,3 +169,119 @@ class RemoteError(CallError):
     def __init__(self, text: str) -> None:
         printable = (each if each.isprintable() else " " for each in text[: self.max_length])
         super().__init__(" ".join("".join(printable).split()))
+
+
+class Refusal(AMQPError):
+    """What our own broker refuses, in the words that RabbitMQ has for it.
+
+    `closes_connection` tells whether it ends the connection or its channel alone (AMQP 0-9-1,
+    section 1.2, "hard" and "soft" errors).
+    """
+
+    name = ""
+    """What the reply text starts with."""
+
+    closes_connection = False
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{self.name} - {text}")
+
+
+class ContentTooLarge(Refusal):
+    """A message is larger than a limit of the broker's."""
+
+    reply_code, name = 311, "CONTENT_TOO_LARGE"
+
+
+class AccessRefused(Refusal):
+    """The user has no permission for it."""
+
+    reply_code, name = 403, "ACCESS_REFUSED"
+
+
+class NotFound(Refusal):
+    """There is no such exchange, queue or consumer."""
+
+    reply_code, name = 404, "NOT_FOUND"
+
+
+class ResourceLocked(Refusal):
+    """A queue is exclusive to another connection."""
+
+    reply_code, name = 405, "RESOURCE_LOCKED"
+
+
+class PreconditionFailed(Refusal):
+    """A request does not fit what is there."""
+
+    reply_code, name = 406, "PRECONDITION_FAILED"
+
+
+class ConnectionRefusal(Refusal):
+    """A refusal that ends the connection."""
+
+    closes_connection = True
+
+
+class ConnectionForced(ConnectionRefusal):
+    """The broker ends the connection for a reason of its own."""
+
+    reply_code, name = 320, "CONNECTION_FORCED"
+
+
+class LoginRefused(ConnectionRefusal):
+    """The user is not let in."""
+
+    reply_code, name = 403, "ACCESS_REFUSED"
+
+
+class FrameRefused(ConnectionRefusal):
+    """What arrived is no frame."""
+
+    reply_code, name = 501, "FRAME_ERROR"
+
+
+class SyntaxRefused(ConnectionRefusal):
+    """A frame holds what can't be decoded."""
+
+    reply_code, name = 502, "SYNTAX_ERROR"
+
+
+class CommandInvalid(ConnectionRefusal):
+    """A method came when it may not come."""
+
+    reply_code, name = 503, "COMMAND_INVALID"
+
+
+class ChannelMisused(ConnectionRefusal):
+    """A channel is used that is not open, or opened that is."""
+
+    reply_code, name = 504, "CHANNEL_ERROR"
+
+
+class UnexpectedFrame(ConnectionRefusal):
+    """A frame can't follow the one before it."""
+
+    reply_code, name = 505, "UNEXPECTED_FRAME"
+
+
+class NotAllowed(ConnectionRefusal):
+    """It is not allowed here."""
+
+    reply_code, name = 530, "NOT_ALLOWED"
+
+
+class Unimplemented(ConnectionRefusal):
+    """The broker knows it, and does not do it."""
+
+    reply_code, name = 540, "NOT_IMPLEMENTED"
+
+
+class BrokerFault(ConnectionRefusal):
+    """The broker could not do what it should."""
+
+    reply_code, name = 541, "INTERNAL_ERROR"
+
+
+class StoreError(StartupError):
+    """A store on disk can't be used: it is damaged, or of another version."""

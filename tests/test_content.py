@@ -20,8 +20,8 @@ from netdemo.amqp.content import (
     encode_nack,
     encode_publish,
 )
-from netdemo.amqp.frames import BODY, HEADER, METHOD, OVERHEAD, FrameReader
 from netdemo.amqp.message import Delivery, Message
+from netdemo.frames import BODY, HEADER, METHOD, OVERHEAD, FrameReader
 
 FRAME_MAX = 4096
 MAX_BODY = 100_000

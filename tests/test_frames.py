@@ -1,4 +1,4 @@
-"""`netdemo.amqp.frames`: frames are cut from any pieces, and what is none is refused."""
+"""`netdemo.frames`: frames are cut from any pieces, and what is none is refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pika.exceptions import InvalidFrameError
 from pika.frame import Body
 from twisted.trial.unittest import SynchronousTestCase
 
-from netdemo.amqp.frames import BODY, OVERHEAD, FrameReader, frame
+from netdemo.frames import BODY, OVERHEAD, FrameReader, frame
 
 FRAME_MAX = 4096
 

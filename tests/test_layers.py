@@ -19,16 +19,23 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).absolute().parent.parent
 
 FLOORS = (
-    ("netdemo", "errors address transport waiters pausing coercion tls connecting listening"),
+    (
+        "netdemo",
+        "errors address frames transport waiters pausing coercion tls connecting listening",
+    ),
     ("netdemo.echo", "client datagrams server"),
     ("netdemo.poetry", "client file lingering sending server"),
     (
         "netdemo.amqp",
-        "tcp_options pem tls broker_url window message frames content acknowledgements topology "
+        "tcp_options pem tls broker_url window message content acknowledgements topology "
         "interfaces status channel session opening attachment declaration destination publisher "
         "writer consumer client rpc",
     ),
-    ("netdemo.broker", "wire exchanges queues store vhost connection server"),
+    (
+        "netdemo.broker",
+        "properties message wire exchanges arguments users store dead_letters backlog consumers "
+        "queues vhost memory broker replies publishing channel handshake connection server",
+    ),
     ("netdemo.bridge", "framing routes spool push pull config service"),
     ("netdemo", "testing"),
     (

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from pika.data import decode_table, encode_table
 from pika.exceptions import InvalidFrameError
 
-from netdemo.amqp.frames import BODY, HEADER, METHOD, OVERHEAD, frame
 from netdemo.amqp.message import Delivery, Message
+from netdemo.frames import BODY, HEADER, METHOD, OVERHEAD, frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable

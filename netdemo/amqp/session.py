@@ -26,7 +26,6 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from netdemo.amqp.channel import MAX_BODY, Channel
-from netdemo.amqp.frames import BODY, FrameReader, frame
 from netdemo.amqp.interfaces import ISession
 from netdemo.connecting import connection_reason
 from netdemo.errors import (
@@ -35,6 +34,7 @@ from netdemo.errors import (
     ConnectionClosedByUs,
     HandshakeTimeout,
 )
+from netdemo.frames import BODY, FrameReader, frame
 from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:

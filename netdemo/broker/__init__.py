@@ -1,0 +1,1 @@
+"""An embedded AMQP 0-9-1 broker."""
