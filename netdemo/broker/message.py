@@ -7,14 +7,15 @@ from typing import Any, Final
 from netdemo.broker.properties import read_table, split_header
 
 OVERHEAD: Final = 500
-"""Bytes that a message is taken to cost in memory besides its header and body."""
+"""Bytes that a message, and its place in a queue, are taken to cost besides header and body."""
 
 
 class Message:
     """What was published; it is never changed, and may be in many queues at once.
 
     `header` is the payload of its content header. `expiration` is in milliseconds, ``None`` for
-    none. Names that are not UTF-8 are kept with "surrogateescape".
+    none. `holds` counts the places that keep it in memory. Names that are not UTF-8 are kept with
+    "surrogateescape".
     """
 
     __slots__ = (
@@ -22,6 +23,7 @@ class Message:
         "exchange",
         "expiration",
         "header",
+        "holds",
         "persistent",
         "priority",
         "routing_key",
@@ -44,6 +46,7 @@ class Message:
         self.persistent = persistent
         self.priority = priority
         self.expiration = expiration
+        self.holds = 0
 
     @property
     def size(self) -> int:

@@ -1,0 +1,228 @@
+"""What a channel declares, binds and deletes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pika import spec
+
+from netdemo.broker.arguments import (
+    check_equivalent_exchange,
+    check_equivalent_queue,
+    parse_exchange_arguments,
+    parse_queue_arguments,
+)
+from netdemo.broker.exchanges import KINDS, Exchange
+from netdemo.broker.permissions import EXCHANGE, QUEUE
+from netdemo.errors import AccessRefused, CommandInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netdemo.broker.channel import Channel
+    from netdemo.broker.queues import Queue
+
+RESERVED: Final = "amq."
+"""What the names of the broker's own exchanges and queues start with (section 1.7.2.1)."""
+
+
+class Declaring:
+    """The methods of the classes exchange and queue on `channel`."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.last_queue = ""
+        """The queue that was declared last, which an empty name stands for."""
+
+    def declare_exchange(self, method: Any) -> None:
+        """Take an ``exchange.declare``."""
+        channel = self._channel
+        name = method.exchange
+        if method.passive:
+            _refuse_default(name)
+            channel.vhost.exchange(name)
+        else:
+            self._declare_exchange(method, name)
+        channel.answer(method, spec.Exchange.DeclareOk())
+
+    def _declare_exchange(self, method: Any, name: str) -> None:
+        channel, table = self._channel, method.arguments or {}
+        if method.type not in KINDS:
+            raise CommandInvalid(f"unknown exchange type '{method.type}'")
+        _refuse_default(name)
+        channel.access.check_configure(EXCHANGE, name)
+        current = channel.vhost.exchanges.get(name)
+        if current is not None:
+            check_equivalent_exchange(
+                channel.vhost.name,
+                current,
+                method.type,
+                method.durable,
+                method.auto_delete,
+                method.internal,
+                table,
+            )
+            return
+        _refuse_reserved(EXCHANGE, name)
+        alternate = parse_exchange_arguments(name, channel.vhost.name, table)
+        if alternate is not None:
+            channel.access.check_read(EXCHANGE, name)
+            channel.access.check_write(EXCHANGE, alternate)
+        channel.vhost.add_exchange(
+            Exchange(
+                name, method.type, method.durable, method.auto_delete, method.internal, table
+            )
+        )
+
+    def delete_exchange(self, method: Any) -> None:
+        """Take an ``exchange.delete``."""
+        channel = self._channel
+        _refuse_default(method.exchange)
+        if method.exchange.startswith(RESERVED):
+            raise AccessRefused(
+                f"exchange name '{method.exchange}' contains reserved prefix 'amq.*'"
+            )
+        channel.access.check_configure(EXCHANGE, method.exchange)
+        exchange = channel.vhost.exchanges.get(method.exchange)
+        if exchange is not None:
+            channel.vhost.delete_exchange(exchange, method.if_unused)
+        channel.answer(method, spec.Exchange.DeleteOk())
+
+    def bind_exchange(self, method: Any) -> None:
+        """Take an ``exchange.bind``."""
+        source, destination = self._exchanges_of(method)
+        self._channel.vhost.bind(source, destination, method.routing_key, method.arguments or {})
+        self._channel.answer(method, spec.Exchange.BindOk())
+
+    def unbind_exchange(self, method: Any) -> None:
+        """Take an ``exchange.unbind``."""
+        source, destination = self._exchanges_of(method)
+        self._channel.vhost.unbind(source, destination, method.routing_key, method.arguments or {})
+        self._channel.answer(method, spec.Exchange.UnbindOk())
+
+    def _exchanges_of(self, method: Any) -> tuple[Exchange[Any], Exchange[Any]]:
+        channel = self._channel
+        for name in (method.destination, method.source):
+            _refuse_default(name)
+        channel.access.check_write(EXCHANGE, method.destination)
+        channel.access.check_read(EXCHANGE, method.source)
+        return (
+            channel.vhost.exchange(method.source),
+            channel.vhost.exchange(method.destination),
+        )
+
+    def declare_queue(self, method: Any) -> None:
+        """Take a ``queue.declare``."""
+        channel = self._channel
+        if method.passive:
+            queue = channel.vhost.queue(channel.queue_name(method.queue))
+            channel.check_exclusive(queue)
+        else:
+            queue = self._declare_queue(method)
+        queue.touch()
+        self.last_queue = queue.name
+        consumers = len(queue.rotation.members)
+        channel.answer(method, spec.Queue.DeclareOk(queue.name, queue.count(), consumers))
+
+    def _declare_queue(self, method: Any) -> Queue:
+        channel, table = self._channel, method.arguments or {}
+        vhost = channel.vhost
+        name = method.queue or vhost.new_queue_name()
+        channel.access.check_configure(QUEUE, name)
+        current = vhost.queues.get(name)
+        owner = channel.connection if method.exclusive else None
+        arguments = parse_queue_arguments(
+            name,
+            vhost.name,
+            table,
+            durable=method.durable,
+            exclusive=method.exclusive,
+            auto_delete=method.auto_delete,
+            server_named=not method.queue,
+        )
+        if current is not None:
+            check_equivalent_queue(vhost.name, current, method.durable, method.auto_delete, table)
+            if current.owner is not owner:
+                raise channel.locked(current)
+            return current
+        if method.queue:
+            _refuse_reserved(QUEUE, name)
+        if arguments.dead_letter_exchange is not None:
+            channel.access.check_read(QUEUE, name)
+            channel.access.check_write(EXCHANGE, arguments.dead_letter_exchange)
+        return vhost.add_queue(
+            name, arguments, table, method.durable, method.auto_delete, owner
+        )
+
+    def delete_queue(self, method: Any) -> None:
+        """Take a ``queue.delete``; one that is not there is deleted already."""
+        channel = self._channel
+        name = channel.queue_name(method.queue)
+        channel.access.check_configure(QUEUE, name)
+        queue = channel.vhost.queues.get(name)
+        count = 0
+        if queue is not None:
+            channel.check_exclusive(queue)
+            count = channel.vhost.delete_queue(queue, method.if_unused, method.if_empty)
+        channel.answer(method, spec.Queue.DeleteOk(count))
+
+    def purge_queue(self, method: Any) -> None:
+        """Take a ``queue.purge``."""
+        channel = self._channel
+        name = channel.queue_name(method.queue)
+        channel.access.check_read(QUEUE, name)
+        queue = channel.vhost.queue(name)
+        channel.check_exclusive(queue)
+        channel.answer(method, spec.Queue.PurgeOk(queue.purge()))
+
+    def bind_queue(self, method: Any) -> None:
+        """Take a ``queue.bind``."""
+        exchange, queue = self._ends_of(method)
+        key = method.routing_key
+        if not key and not method.queue:  # section 1.7.2.3, "routing-key"
+            key = queue.name
+        self._channel.vhost.bind(exchange, queue, key, method.arguments or {})
+        self._channel.answer(method, spec.Queue.BindOk())
+
+    def unbind_queue(self, method: Any) -> None:
+        """Take a ``queue.unbind``."""
+        exchange, queue = self._ends_of(method)
+        key = method.routing_key
+        if not key and not method.queue:
+            key = queue.name
+        self._channel.vhost.unbind(exchange, queue, key, method.arguments or {})
+        self._channel.send(spec.Queue.UnbindOk())
+
+    def _ends_of(self, method: Any) -> tuple[Exchange[Any], Queue]:
+        channel = self._channel
+        name = channel.queue_name(method.queue)
+        _refuse_default(method.exchange)
+        channel.access.check_write(QUEUE, name)
+        channel.access.check_read(EXCHANGE, method.exchange)
+        queue = channel.vhost.queue(name)
+        channel.check_exclusive(queue)
+        return channel.vhost.exchange(method.exchange), queue
+
+    def methods(self) -> dict[type, Callable[[Any], None]]:
+        """Return what it does for which methods."""
+        return {
+            spec.Exchange.Declare: self.declare_exchange,
+            spec.Exchange.Delete: self.delete_exchange,
+            spec.Exchange.Bind: self.bind_exchange,
+            spec.Exchange.Unbind: self.unbind_exchange,
+            spec.Queue.Declare: self.declare_queue,
+            spec.Queue.Delete: self.delete_queue,
+            spec.Queue.Purge: self.purge_queue,
+            spec.Queue.Bind: self.bind_queue,
+            spec.Queue.Unbind: self.unbind_queue,
+        }
+
+
+def _refuse_default(name: str) -> None:
+    if not name:
+        raise AccessRefused("operation not permitted on the default exchange")
+
+
+def _refuse_reserved(kind: str, name: str) -> None:
+    if name.startswith(RESERVED):
+        raise AccessRefused(f"{kind} name '{name}' contains reserved prefix 'amq.*'")

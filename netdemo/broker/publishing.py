@@ -1,0 +1,277 @@
+"""What a channel publishes: contents put together, routed, confirmed and returned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pika import spec
+
+from netdemo.broker.arguments import parse_expiration
+from netdemo.broker.dead_letters import copies
+from netdemo.broker.message import Message
+from netdemo.broker.permissions import EXCHANGE
+from netdemo.broker.properties import (
+    BASIC,
+    START,
+    encode_short_string,
+    join_header,
+    join_table,
+    short_string,
+    split_header,
+    split_table,
+)
+from netdemo.broker.queues import Taken
+from netdemo.broker.replies import REPLY_TO
+from netdemo.broker.wire import Publish, raw, read_publish, text, write_ack, write_content
+from netdemo.errors import (
+    AccessRefused,
+    PreconditionFailed,
+    SyntaxRefused,
+    UnexpectedFrame,
+    Unimplemented,
+)
+from netdemo.frames import BODY, HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netdemo.broker.channel import Channel
+
+MAX_MESSAGE: Final = 128 * 1024 * 1024
+"""Bytes of the largest body that is taken, as RabbitMQ has it."""
+
+_PERSISTENT: Final = b"\x02"
+_NO_ROUTE: Final = 312
+
+
+class Publishing:
+    """The publisher's side of `channel`."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._publish: Publish | None = None
+        self._header: bytes | None = None
+        self._missing = 0
+        self._pieces: list[bytes] = []
+        self.confirming = False
+        self._last_tag = 0
+        self._storing: list[int] = []
+        """Those that are on their way to the disk since what arrives now has arrived."""
+        self._unconfirmed: dict[int, None] = {}
+        """Those that wait for any commit, in order."""
+        self._confirmed: list[int] = []
+        """Those to be told to the client when all that has arrived is dealt with."""
+        self.transaction: list[tuple[Publish, Message, list[str]]] | None = None
+
+    @property
+    def in_content(self) -> bool:
+        """Whether a content is expected."""
+        return self._publish is not None
+
+    def begin(self, payload: bytes) -> None:
+        """Take a ``basic.publish``; its content comes next."""
+        self._publish = read_publish(payload)
+
+    def take(self, kind: int, payload: bytes) -> None:
+        """Take a frame of the content.
+
+        :raises UnexpectedFrame: for another one.
+        """
+        if self._header is None:
+            if kind != HEADER:
+                raise UnexpectedFrame(
+                    "expected content header for class 60, got non content header frame instead"
+                )
+            self._take_header(payload)
+        elif kind == BODY:
+            self._take_body(payload)
+        else:
+            raise UnexpectedFrame("expected content body, got non content body frame instead")
+        if not self._missing:
+            self._finish()
+
+    def _take_header(self, payload: bytes) -> None:
+        if len(payload) < START.size:
+            raise SyntaxRefused(f"a content header of {len(payload)} bytes")
+        class_id, _, size, _ = START.unpack_from(payload)
+        if class_id != BASIC:
+            raise UnexpectedFrame(
+                f"expected content header for class 60, got one for class {class_id} instead"
+            )
+        if size > MAX_MESSAGE:
+            self._forget()
+            raise PreconditionFailed(
+                f"message size {size} is larger than configured max size {MAX_MESSAGE}"
+            )
+        self._channel.connection.expect_content(size)
+        self._header = payload
+        self._missing = size
+
+    def _take_body(self, payload: bytes) -> None:
+        if len(payload) > self._missing:
+            raise SyntaxRefused(f"a body of {len(payload) - self._missing} bytes too many")
+        self._missing -= len(payload)
+        self._pieces.append(payload)
+
+    def _finish(self) -> None:
+        publish, header = self._publish, self._header
+        assert publish is not None
+        assert header is not None
+        pieces = self._pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self._forget()
+        message, keys = self._read(publish, header, body)
+        if self.transaction is None:
+            self._send(publish, message, keys, self._next_tag())
+        else:
+            self.transaction.append((publish, message, keys))
+
+    def _forget(self) -> None:
+        if self._header is not None:
+            self._channel.connection.content_ended(START.unpack_from(self._header)[2])
+        self._publish = self._header = None
+        self._missing = 0
+        self._pieces = []
+
+    def _next_tag(self) -> int:
+        if not self.confirming:
+            return 0
+        self._last_tag += 1
+        return self._last_tag
+
+    def _read(self, publish: Publish, header: bytes, body: bytes) -> tuple[Message, list[str]]:
+        """Return the message, and the routing keys that it has."""
+        channel = self._channel
+        if publish.immediate:
+            raise Unimplemented("immediate=true")
+        channel.access.check_write(EXCHANGE, publish.exchange)
+        if channel.vhost.exchange(publish.exchange).internal:
+            raise AccessRefused(
+                f"cannot publish to internal exchange '{publish.exchange}' "
+                f"in vhost '{channel.vhost.name}'"
+            )
+        values = split_header(header)
+        keys = [publish.routing_key]
+        if values.keys() & _SPECIAL:
+            header = self._read_special(values, keys, header, len(body))
+        expiration = values.get("expiration")
+        return Message(
+            publish.exchange,
+            publish.routing_key,
+            header,
+            body,
+            values.get("delivery_mode") == _PERSISTENT,
+            values["priority"][0] if "priority" in values else 0,
+            None if expiration is None else parse_expiration(text(short_string(expiration))),
+        ), keys
+
+    def _read_special(
+        self, values: dict[str, bytes], keys: list[str], header: bytes, size: int
+    ) -> bytes:
+        """Heed properties that are more than passed on; return the header that is."""
+        channel = self._channel
+        if (user_id := values.get("user_id")) is not None:
+            channel.check_user_id(text(short_string(user_id)))
+        changed = False
+        if "reply_to" in values and text(short_string(values["reply_to"])) == REPLY_TO:
+            values["reply_to"] = encode_short_string(raw(channel.reply_name()))
+            changed = True
+        if "headers" in values:
+            headers = split_table(values["headers"])
+            keys += copies(headers) + copies(headers, b"BCC")
+            if headers.pop(b"BCC", None) is not None:
+                values["headers"] = join_table(headers)
+                changed = True
+        return join_header(values, size) if changed else header
+
+    def _send(self, publish: Publish, message: Message, keys: list[str], tag: int) -> None:
+        channel = self._channel
+        exchange = channel.vhost.exchange(publish.exchange)
+        queues = channel.vhost.route(exchange, message, keys)
+        if not queues:
+            if publish.exchange == "":
+                channel.broker.replies.deliver(message)
+            if publish.mandatory:
+                self._return(message)
+        stored = refused = False
+        for queue in queues:
+            taken = queue.push(message)
+            if taken is Taken.STORED:
+                stored = True
+            elif taken is Taken.REFUSED:
+                refused = True
+        if tag:
+            self._answer(tag, stored, refused)
+
+    def _answer(self, tag: int, stored: bool, refused: bool) -> None:
+        """Nack a message, or ack it when it is safe."""
+        if refused:
+            self._channel.send(spec.Basic.Nack(tag, requeue=False))
+            return
+        if stored:
+            self._unconfirmed[tag] = None
+            self._storing.append(tag)
+        else:
+            self._confirmed.append(tag)
+        self._channel.flush_later()
+
+    def _return(self, message: Message) -> None:
+        channel = self._channel
+        returned = spec.Basic.Return(_NO_ROUTE, "NO_ROUTE", message.exchange, message.routing_key)
+        channel.send(returned)
+        channel.write(write_content(channel.number, message, channel.connection.frame_max))
+
+    def _on_disk(self, tags: list[int]) -> None:
+        for tag in tags:
+            del self._unconfirmed[tag]
+        self._confirmed += tags
+        self._channel.flush_later()
+
+    def flush(self) -> None:
+        """Confirm what can be confirmed, with as few acks as can be."""
+        channel = self._channel
+        if self._storing:
+            tags, self._storing = self._storing, []
+            assert channel.broker.store is not None
+            channel.broker.store.on_disk(lambda: self._on_disk(tags))
+        confirmed, self._confirmed = self._confirmed, []
+        if not confirmed:
+            return
+        first_open = next(iter(self._unconfirmed), self._last_tag + 1)
+        low = [tag for tag in confirmed if tag < first_open]
+        if low:
+            channel.write(write_ack(channel.number, max(low), len(low) > 1))
+        for tag in confirmed:
+            if tag > first_open:
+                channel.write(write_ack(channel.number, tag, False))
+
+    def select_confirms(self, method: Any) -> None:
+        """Answer every publish from now on (``confirm.select``)."""
+        if self.transaction is not None:
+            raise PreconditionFailed("cannot switch from tx to confirm mode")
+        self.confirming = True
+        self._channel.answer(method, spec.Confirm.SelectOk())
+
+    def select_transaction(self, _: Any) -> None:
+        """Keep what is published until it is committed (``tx.select``)."""
+        if self.confirming:
+            raise PreconditionFailed("cannot switch from confirm to tx mode")
+        if self.transaction is None:
+            self.transaction = []
+        self._channel.send(spec.Tx.SelectOk())
+
+    def commit(self) -> None:
+        """Publish what was kept."""
+        kept, self.transaction = self.transaction, []
+        for publish, message, keys in kept or ():
+            self._send(publish, message, keys, 0)
+
+    def methods(self) -> dict[type, Callable[[Any], None]]:
+        """Return what it does for which methods."""
+        return {
+            spec.Confirm.Select: self.select_confirms,
+            spec.Tx.Select: self.select_transaction,
+        }
+
+
+_SPECIAL: Final = frozenset({"user_id", "reply_to", "headers"})

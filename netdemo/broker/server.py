@@ -1,0 +1,156 @@
+"""The broker on the network: a protocol for each connection, and the service around them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.application.service import MultiService
+from twisted.internet.interfaces import IPushProducer, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import LoopingCall
+from zope.interface import implementer
+
+from netdemo.broker.broker import Broker
+from netdemo.broker.connection import Connection
+from netdemo.broker.login import peer_of
+from netdemo.broker.memory import MAX_MEMORY
+from netdemo.broker.store import open_store
+from netdemo.broker.users import Users, guest_only
+from netdemo.broker.wire import HEARTBEAT
+from netdemo.listening import GRACE, GracefulService, LimitedFactory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IProtocol, IReactorTime
+    from twisted.python.failure import Failure
+
+    from netdemo.transport import IStreamTransport
+
+_MISSED_HEARTBEATS: Final = 2
+"""So many intervals without a byte end a connection (section 4.2.7)."""
+
+
+@implementer(IPushProducer)
+class BrokerProtocol(Protocol):
+    """Carries bytes between the network and a `Connection`; see `netdemo.broker.connection.Outlet`.
+
+    It is the producer of its own transport, so it is told when the peer does not take what it is
+    sent.
+    """
+
+    transport: IStreamTransport
+    factory: BrokerFactory
+
+    def __init__(self, broker: Broker, clock: IReactorTime) -> None:
+        self.broker = broker
+        self._clock = clock
+        self._connection: Connection | None = None
+        self._reading = True
+        self._heartbeats = LoopingCall(self._beat)
+        self._heartbeats.clock = clock
+        self._has_written = self._has_read = False
+        self._silent = 0
+
+    def connectionMade(self) -> None:
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+        self.transport.registerProducer(self, True)
+        self._connection = Connection(self.broker, peer_of(self.transport), self)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._has_read = True
+        if self._connection is not None:
+            self.broker.turns.run(self._connection.receive, data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
+        self._stop_heartbeats()
+        self.factory.connection_ended(self)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self.broker.turns.run(connection.ended)
+
+    def pauseProducing(self) -> None:
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resumeProducing(self) -> None:
+        if self._connection is not None:
+            self.broker.turns.run(self._connection.resume)
+
+    def stopProducing(self) -> None:
+        """Do nothing: `connectionLost` comes."""
+
+    def write(self, data: bytes) -> None:
+        """Send `data`."""
+        self._has_written = True
+        self.transport.write(data)
+
+    def read(self, reading: bool) -> None:
+        """Read on, or don't."""
+        if reading is not self._reading:
+            self._reading = reading
+            (self.transport.resumeProducing if reading else self.transport.pauseProducing)()
+
+    def tuned(self, heartbeat: float) -> None:
+        """Send heartbeats, and expect them, so many seconds apart; 0 for none."""
+        if heartbeat:
+            self._heartbeats.start(heartbeat / 2, now=False)
+
+    def close(self) -> None:
+        """End the connection when all is sent, or when the peer takes too long to take it."""
+        self._stop_heartbeats()
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """End the connection now."""
+        self.transport.abortConnection()
+
+    def _beat(self) -> None:
+        """Say something, if nothing was said; end the connection when the peer says nothing."""
+        if not self._has_written:
+            self.transport.write(HEARTBEAT)
+        self._silent = 0 if self._has_read or not self._reading else self._silent + 1
+        self._has_read = self._has_written = False
+        if self._silent > 2 * _MISSED_HEARTBEATS:
+            self.abort()
+
+    def _stop_heartbeats(self) -> None:
+        if self._heartbeats.running:
+            self._heartbeats.stop()
+
+
+class BrokerFactory(LimitedFactory):
+    """Builds a protocol for each connection to `broker`."""
+
+    def __init__(
+        self, broker: Broker, clock: IReactorTime, max_connections: int | None = None
+    ) -> None:
+        super().__init__(max_connections)
+        self.broker = broker
+        self._clock = clock
+
+    def new_protocol(self) -> IProtocol:
+        return BrokerProtocol(self.broker, self._clock)
+
+    async def end_connections(self, grace: float, clock: IReactorTime) -> None:
+        for connection in list(self.broker.connections):
+            self.broker.turns.run(connection.close)
+        await super().end_connections(grace, clock)
+
+
+class BrokerService(MultiService):
+    """Runs a broker, listening on some endpoints; its store is closed after the connections."""
+
+    def __init__(self, broker: Broker, listening: GracefulService) -> None:
+        super().__init__()
+        self.broker = broker
+        listening.setServiceParent(self)
+
+    async def _stop(self) -> None:
+        await super().stopService()
+        if self.broker.store is not None:
+            await self.broker.store.close()

@@ -1,0 +1,317 @@
+"""A virtual host: the names of exchanges and queues, and the way of a message between them."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from netdemo.broker.dead_letters import copies, dead_letter, deaths, goes_in_circles
+from netdemo.broker.exchanges import Exchange
+from netdemo.broker.properties import read_table, split_header, split_table, write_table
+from netdemo.broker.queues import REJECTED, Queue
+from netdemo.errors import NotFound, PreconditionFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from netdemo.broker.arguments import QueueArguments
+    from netdemo.broker.memory import Memory
+    from netdemo.broker.message import Message
+    from netdemo.broker.store import Store, StoredBinding, StoredQueue
+    from netdemo.broker.turns import Turns
+
+PREDECLARED: Final = {
+    "amq.direct": "direct",
+    "amq.fanout": "fanout",
+    "amq.headers": "headers",
+    "amq.match": "headers",
+    "amq.topic": "topic",
+    "amq.rabbitmq.trace": "topic",
+}
+"""Exchanges that every virtual host has (section 3.1.3.1), by their kinds."""
+
+
+class DefaultExchange(Exchange[Any]):
+    """To it every queue is bound by its own name (section 3.1.3.1)."""
+
+    def __init__(self, queues: dict[str, Queue]) -> None:
+        super().__init__("", "direct", True, False, False, {})
+        self._queues = queues
+        self.match = self._queue_of
+
+    def _queue_of(self, routing_key: str, _: Message) -> Collection[Queue]:
+        queue = self._queues.get(routing_key)
+        return () if queue is None else (queue,)
+
+
+class Vhost:
+    """One virtual host; see `netdemo.broker.queues.Home`.
+
+    What is durable is written to `store` too, if there is one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        turns: Turns,
+        memory: Memory,
+        store: Store | None,
+    ) -> None:
+        self.name = name
+        self.turns = turns
+        self.memory = memory
+        self.store = store
+        self.queues: dict[str, Queue] = {}
+        self.exchanges: dict[str, Exchange[Any]] = {"": DefaultExchange(self.queues)}
+        for exchange, kind in PREDECLARED.items():
+            internal = exchange == "amq.rabbitmq.trace"
+            self.exchanges[exchange] = Exchange(exchange, kind, True, False, internal, {})
+        self._sources: dict[Queue | Exchange[Any], dict[Exchange[Any], None]] = {}
+        """From where bindings lead to what."""
+        self._exclusive: dict[object, dict[Queue, None]] = {}
+        """Queues by the connection that they are exclusive to."""
+        self._is_simple = True
+        """Whether bindings lead from exchanges to queues alone, and there are no alternates."""
+        self._dying: list[tuple[Queue, Message, str]] | None = None
+
+    def exchange(self, name: str) -> Exchange:
+        """Return an exchange, or raise `NotFound`."""
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            raise NotFound(f"no exchange '{name}' in vhost '{self.name}'")
+        return exchange
+
+    def queue(self, name: str) -> Queue:
+        """Return a queue, or raise `NotFound`."""
+        queue = self.queues.get(name)
+        if queue is None:
+            raise NotFound(f"no queue '{name}' in vhost '{self.name}'")
+        return queue
+
+    def route(self, exchange: Exchange[Any], message: Message, keys: Sequence[str]) -> Collection[Queue]:
+        """Return the queues to which `message` goes from `exchange`, each once."""
+        if self._is_simple and len(keys) == 1:
+            return exchange.match(keys[0], message)
+        queues: dict[Queue, None] = {}
+        way = [exchange]
+        for each in way:
+            found = [target for key in keys for target in each.match(key, message)]
+            if not found and each.alternate in self.exchanges:
+                found = [self.exchanges[each.alternate]]
+            for target in found:
+                if isinstance(target, Queue):
+                    queues[target] = None
+                elif target not in way:
+                    way.append(target)
+        return queues
+
+    def add_exchange(self, exchange: Exchange[Any]) -> None:
+        """Add what is declared."""
+        self.exchanges[exchange.name] = exchange
+        if exchange.alternate is not None:
+            self._is_simple = False
+        if self.store is not None and exchange.durable:
+            self.store.add_exchange(
+                self.name,
+                exchange.name,
+                exchange.kind,
+                exchange.auto_delete,
+                exchange.internal,
+                write_table(exchange.arguments),
+            )
+
+    def delete_exchange(self, exchange: Exchange[Any], if_unused: bool = False) -> None:
+        """Delete it and its bindings.
+
+        :raises PreconditionFailed: when it is in use and should not be.
+        """
+        if if_unused and exchange.bound:
+            raise PreconditionFailed(f"exchange '{exchange.name}' in vhost '{self.name}' in use")
+        del self.exchanges[exchange.name]
+        if self.store is not None and exchange.durable:
+            self.store.remove_exchange(self.name, exchange.name)
+        for destination, key, arguments in list(exchange.bindings):
+            self._forget_binding(exchange, destination, key, arguments)
+        self._forget_destination(exchange)
+
+    def new_queue_name(self) -> str:
+        """Return a name for a queue that was declared without one."""
+        return f"amq.gen-{secrets.token_urlsafe(16)}"
+
+    def add_queue(
+        self,
+        name: str,
+        arguments: QueueArguments,
+        table: dict[str, Any],
+        durable: bool,
+        auto_delete: bool,
+        owner: object,
+    ) -> Queue:
+        """Add what is declared; `table` is where the `arguments` are from."""
+        stored = self.store is not None and durable and owner is None
+        number = self.store.new_queue_id() if self.store is not None and stored else 0
+        queue = Queue(
+            name,
+            self,
+            arguments,
+            table,
+            number=number,
+            durable=durable,
+            auto_delete=auto_delete,
+            owner=owner,
+        )
+        self.queues[name] = queue
+        if owner is not None:
+            self._exclusive.setdefault(owner, {})[queue] = None
+        if self.store is not None and stored:
+            self.store.add_queue(number, self.name, name, auto_delete, write_table(table))
+        return queue
+
+    def delete_queue(
+        self, queue: Queue, if_unused: bool = False, if_empty: bool = False
+    ) -> int:
+        """Delete it and its bindings; return how many messages were ready in it.
+
+        :raises PreconditionFailed: when it is in use, or not empty, and should be.
+        """
+        if if_unused and queue.rotation.members:
+            raise PreconditionFailed(f"queue '{queue.name}' in vhost '{self.name}' in use")
+        count = queue.count()
+        if if_empty and count:
+            raise PreconditionFailed(f"queue '{queue.name}' in vhost '{self.name}' is not empty")
+        del self.queues[queue.name]
+        self._exclusive.get(queue.owner, {}).pop(queue, None)
+        queue.end()
+        if self.store is not None and queue.number:
+            self.store.remove_queue(queue.number)
+        self._forget_destination(queue)
+        return count
+
+    def bind(
+        self,
+        source: Exchange[Any],
+        destination: Queue | Exchange[Any],
+        key: str,
+        arguments: dict[str, Any],
+    ) -> None:
+        """Bind `destination` to `source`."""
+        if not source.bind(destination, key, arguments):
+            return
+        self._bound(source, destination)
+        if self.store is not None and _is_stored(source) and _is_stored(destination):
+            self.store.add_binding(
+                self.name,
+                source.name,
+                _kind_of(destination),
+                destination.name,
+                key,
+                write_table(arguments),
+            )
+
+    def unbind(
+        self, source: Exchange[Any], destination: Queue | Exchange[Any], key: str, arguments: dict[str, Any]
+    ) -> None:
+        """Take a binding away, if it is there."""
+        if source.unbind(destination, key, arguments):
+            self._forget_binding(source, destination, key, arguments)
+            self._delete_unused(source)
+
+    def restore_exchange(self, exchange: Exchange[Any]) -> None:
+        """Take an exchange from the store."""
+        self.exchanges[exchange.name] = exchange
+        if exchange.alternate is not None:
+            self._is_simple = False
+
+    def restore_queue(
+        self, stored: StoredQueue, arguments: QueueArguments, table: dict[str, Any]
+    ) -> None:
+        """Take a queue, with what is in it, from the store."""
+        queue = self.queues[stored.name] = Queue(
+            stored.name,
+            self,
+            arguments,
+            table,
+            number=stored.id,
+            durable=True,
+            auto_delete=stored.auto_delete,
+        )
+        queue.restore(stored.first, stored.last, stored.count, stored.bytes, stored.delivered)
+
+    def restore_binding(self, stored: StoredBinding) -> None:
+        """Take a binding from the store."""
+        queues_or_exchanges: Mapping[str, Any] = (
+            self.queues if stored.destination_kind == "queue" else self.exchanges
+        )
+        source = self.exchanges[stored.source]
+        destination = queues_or_exchanges[stored.destination]
+        source.bind(destination, stored.key, read_table(stored.arguments))
+        self._bound(source, destination)
+
+    def dead_letter(self, queue: Queue, message: Message, reason: str) -> None:
+        """Publish `message`, which has died in `queue`, to its dead letter exchange."""
+        if queue.arguments.dead_letter_exchange is None:
+            return
+        if self._dying is not None:  # one death may lead to another
+            self._dying.append((queue, message, reason))
+            return
+        self._dying = [(queue, message, reason)]
+        try:
+            for each in self._dying:
+                self._publish_dead(*each)
+        finally:
+            self._dying = None
+
+    def connection_ended(self, connection: object) -> None:
+        """Delete the queues that were exclusive to a connection."""
+        for queue in list(self._exclusive.pop(connection, ())):
+            self.delete_queue(queue)
+
+    def _publish_dead(self, queue: Queue, message: Message, reason: str) -> None:
+        arguments = queue.arguments
+        name, key = arguments.dead_letter_exchange, arguments.dead_letter_routing_key
+        exchange = self.exchanges.get(name or "")
+        if exchange is None:
+            return
+        dead = dead_letter(message, queue.name, reason, exchange.name, key, self.turns.seconds())
+        headers = split_table(split_header(dead.header)["headers"])
+        keys = [dead.routing_key, *copies(headers)]
+        past = deaths(headers)
+        for target in self.route(exchange, dead, keys):
+            if reason == REJECTED or not goes_in_circles(past, target.name):
+                target.push(dead)
+
+    def _bound(self, source: Exchange[Any], destination: Queue | Exchange[Any]) -> None:
+        self._sources.setdefault(destination, {})[source] = None
+        if isinstance(destination, Exchange):
+            self._is_simple = False
+
+    def _forget_destination(self, destination: Queue | Exchange[Any]) -> None:
+        for source in self._sources.pop(destination, {}):
+            for _, key, arguments in source.forget(destination):
+                self._forget_binding(source, destination, key, arguments)
+            self._delete_unused(source)
+
+    def _forget_binding(
+        self, source: Exchange[Any], destination: Queue | Exchange[Any], key: str, arguments: dict[str, Any]
+    ) -> None:
+        if self.store is not None and _is_stored(source) and _is_stored(destination):
+            self.store.remove_binding(
+                self.name,
+                source.name,
+                _kind_of(destination),
+                destination.name,
+                key,
+                write_table(arguments),
+            )
+
+    def _delete_unused(self, exchange: Exchange[Any]) -> None:
+        if exchange.auto_delete and not exchange.bound and exchange.name in self.exchanges:
+            self.delete_exchange(exchange)
+
+
+def _is_stored(item: Queue | Exchange[Any]) -> bool:
+    return item.durable and not (isinstance(item, Queue) and item.owner is not None)
+
+
+def _kind_of(item: Queue | Exchange[Any]) -> str:
+    return "queue" if isinstance(item, Queue) else "exchange"

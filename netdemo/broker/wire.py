@@ -1,0 +1,179 @@
+"""Methods and contents on the wire, from the broker's side.
+
+The codec is pika's, but for what comes and goes with every message: that is read and written here,
+and tests hold it against pika's.
+"""
+
+from __future__ import annotations
+
+import struct
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pika import spec
+
+from netdemo.broker.properties import Bounded
+from netdemo.errors import CommandInvalid, SyntaxRefused
+from netdemo.frames import BODY, HEADER, METHOD, OVERHEAD, frame
+
+if TYPE_CHECKING:
+    from pika.amqp_object import Method
+
+    from netdemo.broker.message import Message
+
+PROTOCOL_HEADER: Final = b"AMQP\x00\x00\x09\x01"
+"""What a client says first, and a broker to one that says anything else (section 4.2.2)."""
+
+HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+
+PUBLISH: Final = b"\x00\x3c\x00\x28"
+ACK: Final = b"\x00\x3c\x00\x50"
+BASIC_PUBLISH: Final = (60, 40)
+"""Class and method, in numbers, of what a content belongs to."""
+
+_DELIVER: Final = b"\x00\x3c\x00\x3c"
+_INDEX: Final = struct.Struct(">I")
+_ACK: Final = struct.Struct(">4sQB")
+_DELIVERY: Final = struct.Struct(">QB")
+_HEAD: Final = struct.Struct(">BHL")
+_END: Final = b"\xce"
+_MAX_TEXT: Final = 255
+"""Bytes of a short string."""
+
+_NAMES_KEPT: Final = 4096
+"""Pairs of names whose encoding is kept, so that it need not be done for each message."""
+
+
+class Publish(NamedTuple):
+    """A ``basic.publish``."""
+
+    exchange: str
+    routing_key: str
+    mandatory: bool
+    immediate: bool
+
+
+def text(value: str | bytes) -> str:
+    """Return a name of any bytes as a `str` that is encoded again as it was."""
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+
+
+def raw(value: str) -> bytes:
+    """Return the bytes of a name."""
+    return value.encode("utf-8", "surrogateescape")
+
+
+def shortened(reply_text: str) -> str:
+    """Return a reply text that fits into a short string, cut as RabbitMQ cuts it."""
+    encoded = raw(reply_text)
+    return reply_text if len(encoded) <= _MAX_TEXT else text(encoded[: _MAX_TEXT - 3] + b"...")
+
+
+def method_of(payload: bytes) -> tuple[int, int]:
+    """Return the numbers of class and method of a method's payload, 0 for what is too short."""
+    if len(payload) < _INDEX.size:
+        return 0, 0
+    (index,) = _INDEX.unpack_from(payload)
+    return index >> 16, index & 0xFFFF
+
+
+def read_method(payload: bytes) -> Any:
+    """Decode a method; its names are `str`.
+
+    :raises SyntaxRefused: for one that is malformed.
+    :raises CommandInvalid: for one that AMQP does not have.
+    """
+    if len(payload) < _INDEX.size:
+        raise SyntaxRefused(f"a method of {len(payload)} bytes")
+    (index,) = _INDEX.unpack_from(payload)
+    if index not in spec.methods:
+        raise CommandInvalid(f"unknown method {index >> 16}, {index & 0xFFFF}")
+    method: Method = spec.methods[index]()
+    try:
+        method.decode(Bounded(payload), _INDEX.size)
+    except Exception as error:  # pika's codec raises anything
+        raise SyntaxRefused(f"{method.NAME} that can't be decoded: {error!r}") from error
+    for name, value in vars(method).items():
+        if isinstance(value, bytes):
+            setattr(method, name, text(value))
+    return method
+
+
+@lru_cache(maxsize=_NAMES_KEPT)
+def read_publish(payload: bytes) -> Publish:
+    """Decode a ``basic.publish``.
+
+    :raises SyntaxRefused: for one that is malformed.
+    """
+    method = read_method(payload)
+    return Publish(method.exchange, method.routing_key, method.mandatory, method.immediate)
+
+
+def read_ack(payload: bytes) -> tuple[int, bool]:
+    """Decode delivery tag and multiple of a ``basic.ack``.
+
+    :raises SyntaxRefused: for one that is malformed.
+    """
+    try:
+        _, delivery_tag, flags = _ACK.unpack(payload)
+    except struct.error as error:
+        raise SyntaxRefused(f"Basic.Ack that can't be decoded: {error}") from error
+    return delivery_tag, flags & 1 != 0
+
+
+def write_method(channel: int, method: Method) -> bytes:
+    """Return the frame of a method."""
+    payload = _INDEX.pack(method.INDEX) + b"".join(method.encode())
+    return frame(METHOD, channel, payload)
+
+
+def write_ack(channel: int, delivery_tag: int, multiple: bool) -> bytes:
+    """Return the frame of a ``basic.ack``."""
+    return frame(METHOD, channel, _ACK.pack(ACK, delivery_tag, multiple))
+
+
+@lru_cache(maxsize=_NAMES_KEPT)
+def _short_string(value: str) -> bytes:
+    encoded = raw(value)
+    return b"%c%b" % (len(encoded), encoded)
+
+
+@lru_cache(maxsize=_NAMES_KEPT)
+def _names(exchange: str, routing_key: str) -> bytes:
+    return _short_string(exchange) + _short_string(routing_key)
+
+
+def write_delivery(
+    channel: int,
+    consumer_tag: str,
+    delivery_tag: int,
+    redelivered: bool,
+    message: Message,
+    frame_max: int,
+) -> bytes:
+    """Return the frames of a ``basic.deliver``."""
+    consumer = _short_string(consumer_tag)
+    names = _names(message.exchange, message.routing_key)
+    size = len(_DELIVER) + len(consumer) + _DELIVERY.size + len(names)
+    return b"".join(
+        (
+            _HEAD.pack(METHOD, channel, size),
+            _DELIVER,
+            consumer,
+            _DELIVERY.pack(delivery_tag, redelivered),
+            names,
+            _END,
+            write_content(channel, message, frame_max),
+        )
+    )
+
+
+def write_content(channel: int, message: Message, frame_max: int) -> bytes:
+    """Return the frames of header and body."""
+    header, body = message.header, message.body
+    room = frame_max - OVERHEAD
+    pieces = [_HEAD.pack(HEADER, channel, len(header)), header, _END]
+    for start in range(0, len(body), room):
+        piece = body[start : start + room]
+        pieces += (_HEAD.pack(BODY, channel, len(piece)), piece, _END)
+    return b"".join(pieces)
