@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from netdemo.broker.arguments import parse_queue_arguments
 from netdemo.broker.exchanges import Exchange
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from netdemo.broker.connection import Connection
-    from netdemo.broker.queues import Queue
-    from netdemo.broker.store import Store, Stored
+    from netdemo.broker.schema import Stored
+    from netdemo.broker.store import Store
     from netdemo.broker.users import Users
 
 MAX_WAITING: Final = 64 * 1024 * 1024
@@ -79,7 +79,7 @@ class Broker:
 
     def _restore(self, stored: Stored) -> None:
         for each in stored.exchanges:
-            exchange = Exchange[Queue](
+            exchange = Exchange[Any](
                 each.name,
                 each.kind,
                 True,
@@ -91,8 +91,6 @@ class Broker:
         for queue in stored.queues:
             table = read_table(queue.arguments)
             vhost = self.vhost(queue.vhost)
-            vhost.restore_queue(
-                queue, parse_queue_arguments(queue.name, vhost.name, table), table
-            )
+            vhost.restore_queue(queue, parse_queue_arguments(queue.name, vhost.name, table), table)
         for binding in stored.bindings:
             self.vhost(binding.vhost).restore_binding(binding)

@@ -21,10 +21,10 @@ from netdemo.broker.wire import (
 from netdemo.errors import (
     ChannelMisused,
     CommandInvalid,
+    NotFound,
     PreconditionFailed,
     Refusal,
     ResourceLocked,
-    NotFound,
     UnexpectedFrame,
 )
 from netdemo.frames import METHOD
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 
     from pika.amqp_object import Method
 
-    from netdemo.broker.backlog import Entry
     from netdemo.broker.connection import Connection
-    from netdemo.broker.consumers import Consumer
     from netdemo.broker.queues import Queue
 
 

@@ -349,4 +349,3 @@ class Connection:
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-

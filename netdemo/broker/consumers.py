@@ -33,8 +33,8 @@ class Source(Protocol):
 class Receiver(Protocol):
     """The channel of a consumer."""
 
-    def has_room(self) -> bool:
-        """Whether it takes deliveries now."""
+    def has_room(self, consumer: Consumer) -> bool:
+        """Whether `consumer` takes a delivery now, as far as the channel is concerned."""
 
     def deliver(self, consumer: Consumer, entry: Entry) -> None:
         """Send `entry` to `consumer`."""
@@ -84,7 +84,7 @@ class Consumer:
 
     def has_room(self) -> bool:
         """Whether it takes a delivery now."""
-        return (not self.prefetch or self.unacked < self.prefetch) and self.receiver.has_room()
+        return (not self.prefetch or self.unacked < self.prefetch) and self.receiver.has_room(self)
 
 
 class Rotation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pika.compat import long
@@ -45,7 +45,7 @@ def dead_letter(
         "count": long(1),
         "reason": reason,
         "queue": queue,
-        "time": datetime.fromtimestamp(int(now), timezone.utc),
+        "time": datetime.fromtimestamp(int(now), UTC),
         "exchange": message.exchange,
         "routing-keys": [message.routing_key, *copies(headers)],
     }

@@ -69,9 +69,7 @@ class Declaring:
             channel.access.check_read(EXCHANGE, name)
             channel.access.check_write(EXCHANGE, alternate)
         channel.vhost.add_exchange(
-            Exchange(
-                name, method.type, method.durable, method.auto_delete, method.internal, table
-            )
+            Exchange(name, method.type, method.durable, method.auto_delete, method.internal, table)
         )
 
     def delete_exchange(self, method: Any) -> None:
@@ -150,9 +148,7 @@ class Declaring:
         if arguments.dead_letter_exchange is not None:
             channel.access.check_read(QUEUE, name)
             channel.access.check_write(EXCHANGE, arguments.dead_letter_exchange)
-        return vhost.add_queue(
-            name, arguments, table, method.durable, method.auto_delete, owner
-        )
+        return vhost.add_queue(name, arguments, table, method.durable, method.auto_delete, owner)
 
     def delete_queue(self, method: Any) -> None:
         """Take a ``queue.delete``; one that is not there is deleted already."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from netdemo.broker.arguments import QueueArguments
     from netdemo.broker.memory import Memory
     from netdemo.broker.message import Message
+    from netdemo.broker.schema import StoredQueue
     from netdemo.broker.store import Store
     from netdemo.broker.turns import Turns
 
@@ -47,8 +48,8 @@ class Home(Protocol):
     def dead_letter(self, queue: Queue, message: Message, reason: str) -> None:
         """Publish `message` to the queue's dead letter exchange, if it has one."""
 
-    def delete_queue(self, queue: Queue) -> None:
-        """Delete the queue."""
+    def delete_queue(self, queue: Queue) -> int:
+        """Delete the queue; return how many messages were ready in it."""
 
 
 class Queue:
@@ -93,15 +94,12 @@ class Queue:
     def __repr__(self) -> str:
         return f"<queue {self.name!r} in vhost {self.home.name!r}>"
 
-    def restore(self, first: int, last: int, count: int, size: int, delivered: int) -> None:
-        """Take what is on disk: `count` messages of `size` bytes, from position `first` to `last`.
-
-        Those up to `delivered` may have been delivered before.
-        """
-        self._delivered_before = delivered
-        self._next_position = max(last, delivered) + 1
-        if count:
-            self.ready.append_run(first, last, count, size)
+    def restore(self, stored: StoredQueue) -> None:
+        """Take what is on disk; what may have been delivered before is marked so."""
+        self._delivered_before = stored.delivered
+        self._next_position = max(stored.highest, stored.delivered) + 1
+        if stored.messages:
+            self.ready.append_run(stored.lowest, stored.highest, stored.messages, stored.body_bytes)
             self._expires = True
             self._watch()
 
@@ -191,9 +189,7 @@ class Queue:
         """
         members = self.rotation.members
         if members and (consumer.exclusive or members[0].exclusive):
-            raise AccessRefused(
-                f"queue '{self.name}' in vhost '{self.home.name}' in exclusive use"
-            )
+            raise AccessRefused(f"queue '{self.name}' in vhost '{self.home.name}' in exclusive use")
         self.rotation.add(consumer)
         self.touch()
         self._turns.stir(self)
@@ -222,7 +218,7 @@ class Queue:
         for each in self.ready.clear():
             if isinstance(each, Run):
                 assert self._store is not None
-                self._store.remove_range(self.number, each.first, each.last)
+                self._store.purge(self.number, each.first, each.last)
             else:
                 self.done(each)
         return count
@@ -285,7 +281,7 @@ class Queue:
         return entries
 
     def _overflow(self, message: Message) -> bool:
-        """Whether `message` is refused: there is no room, and those in the queue have precedence."""
+        """Whether `message` is refused: there is no room, and none is made for it."""
         arguments = self.arguments
         if arguments.overflow == "drop-head" or not self._is_full(1, len(message.body)):
             return False
@@ -308,7 +304,9 @@ class Queue:
         self.done(entry)
 
     def _expiry_of(self, message: Message) -> float | None:
-        delays = [each for each in (message.expiration, self.arguments.message_ttl) if each is not None]
+        delays = [
+            each for each in (message.expiration, self.arguments.message_ttl) if each is not None
+        ]
         if not delays:
             return None
         self._expires = True

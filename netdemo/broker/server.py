@@ -8,6 +8,7 @@ from twisted.application.service import MultiService
 from twisted.internet.interfaces import IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from netdemo.broker.broker import Broker
@@ -41,6 +42,7 @@ class BrokerProtocol(Protocol):
     sent.
     """
 
+    _log = Logger()
     transport: IStreamTransport
     factory: BrokerFactory
 
@@ -61,6 +63,8 @@ class BrokerProtocol(Protocol):
         self._connection = Connection(self.broker, peer_of(self.transport), self)
 
     def dataReceived(self, data: bytes) -> None:
+        if not self._has_read and self._connection is not None:
+            self._connection.peer = peer_of(self.transport)  # TLS has shaken hands by now
         self._has_read = True
         if self._connection is not None:
             self.broker.turns.run(self._connection.receive, data)
@@ -97,7 +101,8 @@ class BrokerProtocol(Protocol):
     def tuned(self, heartbeat: float) -> None:
         """Send heartbeats, and expect them, so many seconds apart; 0 for none."""
         if heartbeat:
-            self._heartbeats.start(heartbeat / 2, now=False)
+            beating = self._heartbeats.start(heartbeat / 2, now=False)
+            beating.addErrback(lambda reason: self._log.failure("heartbeats ended", reason))
 
     def close(self) -> None:
         """End the connection when all is sent, or when the peer takes too long to take it."""
@@ -143,14 +148,47 @@ class BrokerFactory(LimitedFactory):
 
 
 class BrokerService(MultiService):
-    """Runs a broker, listening on some endpoints; its store is closed after the connections."""
+    """Runs `broker`, listening on `endpoints`; its store is closed after the last connection.
 
-    def __init__(self, broker: Broker, listening: GracefulService) -> None:
+    Stopping tells the peers that it stops, and gives them `grace` seconds to close.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        endpoints: Sequence[str],
+        reactor: Any,
+        max_connections: int | None,
+        grace: float,
+    ) -> None:
         super().__init__()
         self.broker = broker
-        listening.setServiceParent(self)
+        factory = BrokerFactory(broker, reactor, max_connections)
+        GracefulService(endpoints, factory, reactor, grace).setServiceParent(self)
 
-    async def _stop(self) -> None:
-        await super().stopService()
-        if self.broker.store is not None:
-            await self.broker.store.close()
+    def stopService(self) -> Deferred[None]:
+        stopping: Deferred[None] = super().stopService()
+        store = self.broker.store
+        return stopping if store is None else stopping.addCallback(lambda _: store.close())
+
+
+def broker_service(
+    endpoints: Sequence[str],
+    reactor: Any,
+    *,
+    store: Path | None = None,
+    users: Users | None = None,
+    max_memory: int = MAX_MEMORY,
+    max_connections: int | None = None,
+    grace: float = GRACE,
+) -> BrokerService:
+    """Run a broker on `endpoints`, with what is durable in the folder `store`, if there is one.
+
+    Without `users` there is the user guest, who may log in from this machine alone. `max_memory`
+    is in bytes of messages, above which publishers are blocked.
+
+    :raises StoreError: when the store can't be used.
+    """
+    opened = None if store is None else open_store(store, reactor)
+    broker = Broker(reactor, users or guest_only(), opened, max_memory)
+    return BrokerService(broker, endpoints, reactor, max_connections, grace)

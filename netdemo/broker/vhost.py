@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from netdemo.broker.dead_letters import copies, dead_letter, deaths, goes_in_circles
 from netdemo.broker.exchanges import Exchange
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from netdemo.broker.arguments import QueueArguments
     from netdemo.broker.memory import Memory
     from netdemo.broker.message import Message
-    from netdemo.broker.store import Store, StoredBinding, StoredQueue
+    from netdemo.broker.schema import StoredBinding, StoredQueue
+    from netdemo.broker.store import Store
     from netdemo.broker.turns import Turns
+
+Source: TypeAlias = "Exchange[Any]"
+Destination: TypeAlias = "Queue | Source"
 
 PREDECLARED: Final = {
     "amq.direct": "direct",
@@ -62,11 +66,11 @@ class Vhost:
         self.memory = memory
         self.store = store
         self.queues: dict[str, Queue] = {}
-        self.exchanges: dict[str, Exchange[Any]] = {"": DefaultExchange(self.queues)}
+        self.exchanges: dict[str, Source] = {"": DefaultExchange(self.queues)}
         for exchange, kind in PREDECLARED.items():
             internal = exchange == "amq.rabbitmq.trace"
             self.exchanges[exchange] = Exchange(exchange, kind, True, False, internal, {})
-        self._sources: dict[Queue | Exchange[Any], dict[Exchange[Any], None]] = {}
+        self._sources: dict[Destination, dict[Source, None]] = {}
         """From where bindings lead to what."""
         self._exclusive: dict[object, dict[Queue, None]] = {}
         """Queues by the connection that they are exclusive to."""
@@ -88,12 +92,12 @@ class Vhost:
             raise NotFound(f"no queue '{name}' in vhost '{self.name}'")
         return queue
 
-    def route(self, exchange: Exchange[Any], message: Message, keys: Sequence[str]) -> Collection[Queue]:
+    def route(self, exchange: Source, message: Message, keys: Sequence[str]) -> Collection[Queue]:
         """Return the queues to which `message` goes from `exchange`, each once."""
         if self._is_simple and len(keys) == 1:
             return exchange.match(keys[0], message)
         queues: dict[Queue, None] = {}
-        way = [exchange]
+        way: list[Source] = [exchange]
         for each in way:
             found = [target for key in keys for target in each.match(key, message)]
             if not found and each.alternate in self.exchanges:
@@ -105,7 +109,7 @@ class Vhost:
                     way.append(target)
         return queues
 
-    def add_exchange(self, exchange: Exchange[Any]) -> None:
+    def add_exchange(self, exchange: Source) -> None:
         """Add what is declared."""
         self.exchanges[exchange.name] = exchange
         if exchange.alternate is not None:
@@ -120,7 +124,7 @@ class Vhost:
                 write_table(exchange.arguments),
             )
 
-    def delete_exchange(self, exchange: Exchange[Any], if_unused: bool = False) -> None:
+    def delete_exchange(self, exchange: Source, if_unused: bool = False) -> None:
         """Delete it and its bindings.
 
         :raises PreconditionFailed: when it is in use and should not be.
@@ -167,9 +171,7 @@ class Vhost:
             self.store.add_queue(number, self.name, name, auto_delete, write_table(table))
         return queue
 
-    def delete_queue(
-        self, queue: Queue, if_unused: bool = False, if_empty: bool = False
-    ) -> int:
+    def delete_queue(self, queue: Queue, if_unused: bool = False, if_empty: bool = False) -> int:
         """Delete it and its bindings; return how many messages were ready in it.
 
         :raises PreconditionFailed: when it is in use, or not empty, and should be.
@@ -189,8 +191,8 @@ class Vhost:
 
     def bind(
         self,
-        source: Exchange[Any],
-        destination: Queue | Exchange[Any],
+        source: Source,
+        destination: Destination,
         key: str,
         arguments: dict[str, Any],
     ) -> None:
@@ -209,14 +211,18 @@ class Vhost:
             )
 
     def unbind(
-        self, source: Exchange[Any], destination: Queue | Exchange[Any], key: str, arguments: dict[str, Any]
+        self,
+        source: Source,
+        destination: Destination,
+        key: str,
+        arguments: dict[str, Any],
     ) -> None:
         """Take a binding away, if it is there."""
         if source.unbind(destination, key, arguments):
             self._forget_binding(source, destination, key, arguments)
             self._delete_unused(source)
 
-    def restore_exchange(self, exchange: Exchange[Any]) -> None:
+    def restore_exchange(self, exchange: Source) -> None:
         """Take an exchange from the store."""
         self.exchanges[exchange.name] = exchange
         if exchange.alternate is not None:
@@ -235,7 +241,7 @@ class Vhost:
             durable=True,
             auto_delete=stored.auto_delete,
         )
-        queue.restore(stored.first, stored.last, stored.count, stored.bytes, stored.delivered)
+        queue.restore(stored)
 
     def restore_binding(self, stored: StoredBinding) -> None:
         """Take a binding from the store."""
@@ -280,19 +286,23 @@ class Vhost:
             if reason == REJECTED or not goes_in_circles(past, target.name):
                 target.push(dead)
 
-    def _bound(self, source: Exchange[Any], destination: Queue | Exchange[Any]) -> None:
+    def _bound(self, source: Source, destination: Destination) -> None:
         self._sources.setdefault(destination, {})[source] = None
         if isinstance(destination, Exchange):
             self._is_simple = False
 
-    def _forget_destination(self, destination: Queue | Exchange[Any]) -> None:
+    def _forget_destination(self, destination: Destination) -> None:
         for source in self._sources.pop(destination, {}):
             for _, key, arguments in source.forget(destination):
                 self._forget_binding(source, destination, key, arguments)
             self._delete_unused(source)
 
     def _forget_binding(
-        self, source: Exchange[Any], destination: Queue | Exchange[Any], key: str, arguments: dict[str, Any]
+        self,
+        source: Source,
+        destination: Destination,
+        key: str,
+        arguments: dict[str, Any],
     ) -> None:
         if self.store is not None and _is_stored(source) and _is_stored(destination):
             self.store.remove_binding(
@@ -304,14 +314,14 @@ class Vhost:
                 write_table(arguments),
             )
 
-    def _delete_unused(self, exchange: Exchange[Any]) -> None:
+    def _delete_unused(self, exchange: Source) -> None:
         if exchange.auto_delete and not exchange.bound and exchange.name in self.exchanges:
             self.delete_exchange(exchange)
 
 
-def _is_stored(item: Queue | Exchange[Any]) -> bool:
+def _is_stored(item: Destination) -> bool:
     return item.durable and not (isinstance(item, Queue) and item.owner is not None)
 
 
-def _kind_of(item: Queue | Exchange[Any]) -> str:
+def _kind_of(item: Destination) -> str:
     return "queue" if isinstance(item, Queue) else "exchange"
