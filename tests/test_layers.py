@@ -33,8 +33,9 @@ FLOORS = (
     ),
     (
         "netdemo.broker",
-        "properties message wire exchanges arguments users store dead_letters backlog consumers "
-        "queues vhost memory broker replies publishing channel handshake connection server",
+        "properties message wire tally tables topics header_matching exchanges arguments users "
+        "store dead_letters backlog consumers queues vhost memory broker replies publishing "
+        "channel handshake connection server",
     ),
     ("netdemo.bridge", "framing routes spool push pull config service"),
     ("netdemo", "testing"),
