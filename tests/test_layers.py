@@ -33,9 +33,10 @@ FLOORS = (
     ),
     (
         "netdemo.broker",
-        "properties message wire tally tables topics header_matching exchanges arguments users "
-        "store dead_letters backlog consumers queues vhost memory broker replies publishing "
-        "channel handshake connection server",
+        "properties message memory wire tally tables topics header_matching exchanges arguments "
+        "permissions passwords login users users_file schema batch commits store turns backlog "
+        "consumers queues dead_letters vhost replies publishing delivering declaring channel "
+        "handshake connection broker server",
     ),
     ("netdemo.bridge", "framing routes spool push pull config service"),
     ("netdemo", "testing"),

@@ -1,0 +1,134 @@
+"""How a peer says who it is: SASL's PLAIN and EXTERNAL, and AMQPLAIN, as RabbitMQ takes them."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+from cryptography.x509.oid import NameOID
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import ISSLTransport
+
+from netdemo.broker.properties import split_table
+from netdemo.errors import CommandInvalid, LoginRefused, SyntaxRefused
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import ITransport
+
+_SHORT_STRING: Final = b"s"
+_LONG_STRING: Final = b"S"
+_LENGTH_SIZE: Final = {_SHORT_STRING: 1, _LONG_STRING: 4}
+
+
+@attrs.frozen
+class Peer:
+    """What the network knows of a peer.
+
+    `common_name` is that of its certificate, which TLS has verified; ``None`` if it has none.
+    """
+
+    name: str = "memory"
+    """Its address, for the log."""
+
+    loopback: bool = True
+    common_name: str | None = None
+
+
+def peer_of(transport: ITransport) -> Peer:
+    """Return what `transport` knows of its peer; with TLS, after the first byte has come."""
+    address = transport.getPeer()
+    certificate: Any = None
+    if ISSLTransport.providedBy(transport):
+        certificate = transport.getPeerCertificate()
+    common_name = None if certificate is None else _common_name(certificate)
+    if isinstance(address, IPv4Address | IPv6Address):
+        name = f"{address.host}:{address.port}"
+        return Peer(name, _is_loopback(address.host), common_name)
+    is_unix = isinstance(address, UNIXAddress)
+    return Peer("unix socket" if is_unix else str(address), is_unix, common_name)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def _common_name(certificate: Any) -> str | None:
+    """Return the one common name of an X509 of pyOpenSSL."""
+    names = certificate.to_cryptography().subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if len(names) == 1 else None
+
+
+def mechanisms(peer: Peer) -> str:
+    """Return those that `peer` is offered, as ``connection.start`` lists them."""
+    return "PLAIN AMQPLAIN" if peer.common_name is None else "PLAIN AMQPLAIN EXTERNAL"
+
+
+@attrs.frozen
+class Credentials:
+    """Who a peer says it is; `password` is ``None`` when its certificate proves it."""
+
+    name: str
+    password: bytes | None = attrs.field(repr=False)
+
+
+def credentials(mechanism: str, response: bytes, peer: Peer) -> Credentials:
+    """Return what a ``connection.start-ok`` says.
+
+    :raises SyntaxRefused: for a `response` that is none of its mechanism's; never with its text.
+    :raises CommandInvalid: for a mechanism that `peer` is not offered.
+    """
+    if mechanism not in ("PLAIN", "AMQPLAIN", "EXTERNAL"):
+        raise CommandInvalid(f"unknown authentication mechanism '{mechanism}'")
+    if mechanism == "PLAIN":
+        return _plain(response)
+    if mechanism == "AMQPLAIN":
+        return _amqplain(response)
+    if peer.common_name is None:
+        raise CommandInvalid(f"invalid authentication mechanism '{mechanism}'")
+    return Credentials(peer.common_name, None)
+
+
+def _plain(response: bytes) -> Credentials:
+    """Read RFC 4616's message; like RabbitMQ with no identity to act as before the first NUL."""
+    parts = response.split(b"\0")
+    if len(parts) != 3 or parts[0]:
+        raise SyntaxRefused("PLAIN response invalid: expected NUL, user, NUL, password")
+    return Credentials(_text(parts[1]), parts[2])
+
+
+def _amqplain(response: bytes) -> Credentials:
+    """Read a table, which comes without its length."""
+    try:
+        entries = split_table(len(response).to_bytes(4, "big") + response)
+    except SyntaxRefused:  # whose text may hold a piece of it
+        raise SyntaxRefused("AMQPLAIN response invalid: expected a table") from None
+    if not {b"LOGIN", b"PASSWORD"} <= entries.keys():
+        raise SyntaxRefused("AMQPLAIN auth info is missing LOGIN or PASSWORD field")
+    name, password = _string(entries[b"LOGIN"]), _string(entries[b"PASSWORD"])
+    if name is None or password is None:
+        raise SyntaxRefused("AMQPLAIN auth info uses unsupported type for LOGIN or PASSWORD field")
+    return Credentials(_text(name), password)
+
+
+def _string(value: bytes) -> bytes | None:
+    """Return what is in an encoded value, ``None`` if it is no string."""
+    size = _LENGTH_SIZE.get(value[:1])
+    return None if size is None else value[1 + size :]
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+def login_refused(mechanism: str) -> LoginRefused:
+    """Return the one refusal of all logins; the broker's log alone says why."""
+    return LoginRefused(
+        f"Login was refused using authentication mechanism {mechanism}. "
+        "For details see the broker logfile."
+    )
