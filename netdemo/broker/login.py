@@ -16,9 +16,9 @@ from netdemo.errors import CommandInvalid, LoginRefused, SyntaxRefused
 if TYPE_CHECKING:
     from twisted.internet.interfaces import ITransport
 
-_SHORT_STRING: Final = b"s"
-_LONG_STRING: Final = b"S"
-_LENGTH_SIZE: Final = {_SHORT_STRING: 1, _LONG_STRING: 4}
+_STRING: Final = b"S"
+_STRING_HEAD: Final = 5
+"""Bytes of an encoded string before its text: type and length."""
 
 
 @attrs.frozen
@@ -110,16 +110,10 @@ def _amqplain(response: bytes) -> Credentials:
         raise SyntaxRefused("AMQPLAIN response invalid: expected a table") from None
     if not {b"LOGIN", b"PASSWORD"} <= entries.keys():
         raise SyntaxRefused("AMQPLAIN auth info is missing LOGIN or PASSWORD field")
-    name, password = _string(entries[b"LOGIN"]), _string(entries[b"PASSWORD"])
-    if name is None or password is None:
+    name, password = entries[b"LOGIN"], entries[b"PASSWORD"]
+    if not (name.startswith(_STRING) and password.startswith(_STRING)):
         raise SyntaxRefused("AMQPLAIN auth info uses unsupported type for LOGIN or PASSWORD field")
-    return Credentials(_text(name), password)
-
-
-def _string(value: bytes) -> bytes | None:
-    """Return what is in an encoded value, ``None`` if it is no string."""
-    size = _LENGTH_SIZE.get(value[:1])
-    return None if size is None else value[1 + size :]
+    return Credentials(_text(name[_STRING_HEAD:]), password[_STRING_HEAD:])
 
 
 def _text(name: bytes) -> str:
