@@ -59,6 +59,12 @@ UPWARD_TYPES = {
     ("netdemo.errors", "netdemo.amqp.message"),
     ("netdemo.errors", "netdemo.amqp.topology"),
     ("netdemo.amqp.topology", "netdemo.amqp.interfaces"),
+    ("netdemo.broker.publishing", "netdemo.broker.channel"),
+    ("netdemo.broker.delivering", "netdemo.broker.channel"),
+    ("netdemo.broker.declaring", "netdemo.broker.channel"),
+    ("netdemo.broker.channel", "netdemo.broker.connection"),
+    ("netdemo.broker.handshake", "netdemo.broker.connection"),
+    ("netdemo.broker.connection", "netdemo.broker.broker"),
 }
 
 

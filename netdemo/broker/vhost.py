@@ -78,7 +78,7 @@ class Vhost:
         """Whether bindings lead from exchanges to queues alone, and there are no alternates."""
         self._dying: list[tuple[Queue, Message, str]] | None = None
 
-    def exchange(self, name: str) -> Exchange:
+    def exchange(self, name: str) -> Source:
         """Return an exchange, or raise `NotFound`."""
         exchange = self.exchanges.get(name)
         if exchange is None:
