@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import attrs
 
-from netdemo.broker.tables import VOID, fields, shown
+from netdemo.broker.tables import VOID, fields
 from netdemo.broker.tally import Tally
+from netdemo.broker.terms import shown
 from netdemo.errors import PreconditionFailed
 
 if TYPE_CHECKING:

@@ -1,43 +1,175 @@
-"""Values of tables as RabbitMQ has them: a type each, and what they are compared by.
+"""Tables as RabbitMQ reads them: the types of their values are kept, and shown as Erlang does.
 
-Texts are bytes, whatever type they came in, and numbers are numbers; what is neither is told from
-both. Two values are the same in a match when their terms are equal, and the same binding when
-their types are too.
+pika's codec makes whole numbers of fractions, forgets how wide an integer is and refuses dates
+that Python has no value for, so a broker can neither compare by it nor say what it was sent.
+(AMQP 0-9-1, section 4.2.5.5, with the types as in RabbitMQ's errata.)
 """
 
 from __future__ import annotations
 
+import struct
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pika.compat import long
 
+from netdemo.errors import SyntaxRefused
+
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Callable, Hashable, Mapping
 
 Field: TypeAlias = "tuple[str, Hashable]"
-"""RabbitMQ's name of a type, and the term; a `str` as term stands for an atom of Erlang's."""
+"""RabbitMQ's name of a type, and the term that a value of it is compared by.
 
-VOID: Final = ("void", "undefined")
+Texts are bytes in it, whatever their type, numbers are numbers, and a `str` is an atom of Erlang.
+"""
+
+VOID: Final[Field] = ("void", "undefined")
 """A value that is none."""
+
+INTEGERS: Final = frozenset(
+    ("byte", "unsignedbyte", "short", "unsignedshort", "signedint", "unsignedint", "long")
+)
+"""The types of integers, of all widths."""
 
 _INT_MIN: Final = -(1 << 31)
 _INT_MAX: Final = (1 << 31) - 1
 _UNSIGNED: Final = 0xFFFF_FFFF
+_LENGTH: Final = struct.Struct(">I")
+
+
+class Integer(int):
+    """A number of another type than RabbitMQ's "signedint"; a timestamp is one too."""
+
+    kind: str
+
+    def __new__(cls, value: int, kind: str) -> Integer:
+        """Return a number with the name of its type."""
+        number = super().__new__(cls, value)
+        number.kind = kind
+        return number
+
+
+class Float(float):
+    """A number that came in 32 bits."""
+
+
+def _integer(code: str, kind: str) -> tuple[struct.Struct, Callable[..., Any]]:
+    return struct.Struct(f">{code}"), partial(Integer, kind=kind)
+
+
+def _decimal(places: int, digits: int) -> Decimal:
+    return Decimal(digits).scaleb(-places)
+
+
+_FIXED: Final[dict[int, tuple[struct.Struct, Callable[..., Any]]]] = {
+    ord("t"): (struct.Struct(">?"), bool),
+    ord("b"): _integer("b", "byte"),
+    ord("B"): _integer("B", "unsignedbyte"),
+    ord("s"): _integer("h", "short"),
+    ord("u"): _integer("H", "unsignedshort"),
+    ord("I"): (struct.Struct(">i"), int),
+    ord("i"): _integer("I", "unsignedint"),
+    ord("l"): _integer("q", "long"),
+    ord("L"): _integer("q", "long"),
+    ord("T"): _integer("Q", "timestamp"),
+    ord("f"): (struct.Struct(">f"), Float),
+    ord("d"): (struct.Struct(">d"), float),
+    ord("D"): (struct.Struct(">BI"), _decimal),
+    ord("V"): (struct.Struct(">"), lambda: None),
+}
+"""How a value of fixed size is read, by the octet that stands for its type."""
+
+
+def read_table(table: bytes) -> dict[str, Any]:
+    """Decode a table.
+
+    Numbers are plain where that tells their type, else an `Integer` or a `Float`. Names and texts
+    that are not UTF-8 are kept with "surrogateescape".
+
+    :raises SyntaxRefused: for what is no table.
+    """
+    try:
+        values, end = _read(table, 0, len(table), _table)
+    except (ValueError, struct.error, IndexError, RecursionError) as error:
+        raise SyntaxRefused(f"a table that can't be decoded: {error!r}") from error
+    if end != len(table):
+        raise SyntaxRefused("a table that does not end with its last value")
+    return values  # type: ignore[no-any-return]
+
+
+def _read(
+    data: bytes, start: int, end: int, content: Callable[[bytes, int, int], Any]
+) -> tuple[Any, int]:
+    """Read a length and so much content; return it and where it ends."""
+    start += _LENGTH.size
+    stop: int = start + _LENGTH.unpack_from(data, start - _LENGTH.size)[0]
+    if stop > end:
+        raise ValueError("it ends too early")
+    return content(data, start, stop), stop
+
+
+def _table(data: bytes, start: int, end: int) -> dict[str, Any]:
+    values = {}
+    while start < end:
+        name_end = start + 1 + data[start]
+        name = _text(data, start + 1, name_end)
+        values[name], start = _value(data, name_end, end)
+    return values
+
+
+def _array(data: bytes, start: int, end: int) -> list[Any]:
+    values = []
+    while start < end:
+        value, start = _value(data, start, end)
+        values.append(value)
+    return values
+
+
+def _text(data: bytes, start: int, end: int) -> str:
+    return data[start:end].decode("utf-8", "surrogateescape")
+
+
+def _bytes(data: bytes, start: int, end: int) -> bytes:
+    return data[start:end]
+
+
+_CONTENT: Final[dict[int, Callable[[bytes, int, int], Any]]] = {
+    ord("S"): _text,
+    ord("x"): _bytes,
+    ord("F"): _table,
+    ord("A"): _array,
+}
+"""How a value is read that starts with its length, by the octet that stands for its type."""
+
+
+def _value(data: bytes, start: int, end: int) -> tuple[Any, int]:
+    kind = data[start]
+    start += 1
+    if kind in _FIXED:
+        layout, made = _FIXED[kind]
+        stop = start + layout.size
+        if stop > end:
+            raise ValueError("it ends too early")
+        return made(*layout.unpack_from(data, start)), stop
+    if kind not in _CONTENT:
+        raise ValueError(f"no type of a value: {chr(kind)!r}")
+    return _read(data, start, end, _CONTENT[kind])
 
 
 def fields(table: Mapping[str, Any]) -> dict[str, Field]:
-    """Return the fields of a decoded table by their names."""
-    return {_name(name): field(value) for name, value in table.items()}
+    """Return the fields of a table, as `read_table` or pika has read it, by their names."""
+    return {_decoded(name): field(value) for name, value in table.items()}
 
 
 def field(value: Any) -> Field:
-    """Return type and term of a decoded value."""
+    """Return type and term of a value."""
     if value is None:
         return VOID
     if isinstance(value, str):
-        return "longstr", value.encode("utf-8", "surrogateescape")
+        return "longstr", _encoded(value)
     if isinstance(value, bool):
         return "bool", "true" if value else "false"
     if isinstance(value, int):
@@ -45,47 +177,16 @@ def field(value: Any) -> Field:
     if isinstance(value, bytes):
         return "binary", bytes(value)
     if isinstance(value, float):
-        return "double", value
+        return "float" if isinstance(value, Float) else "double", float(value)
     return _rarer_field(value)
-
-
-def shown(value: Field) -> str:
-    """Return a value as RabbitMQ shows it, on one line: in Erlang's notation."""
-    kind, term = value
-    if isinstance(term, bytes):
-        return _shown_bytes(term)
-    if kind == "decimal":
-        return "{{{},{}}}".format(*term)  # type: ignore[misc]  # two numbers
-    if kind == "table":
-        return f"[{','.join(_shown_entry(*each) for each in term)}]"  # type: ignore[attr-defined]
-    if kind == "array":
-        return f"[{','.join(_shown_item(*each) for each in term)}]"  # type: ignore[attr-defined]
-    return str(term)
-
-
-def _shown_entry(name: bytes, kind: str, term: Hashable) -> str:
-    return f"{{{_shown_bytes(name)},{kind},{shown((kind, term))}}}"
-
-
-def _shown_item(kind: str, term: Hashable) -> str:
-    return f"{{{kind},{shown((kind, term))}}}"
-
-
-def _shown_bytes(data: bytes) -> str:
-    if not data:
-        return "<<>>"
-    if any(each < 0x20 or 0x7F <= each < 0xA0 for each in data):  # not printable, in Latin 1
-        return f"<<{','.join(map(str, data))}>>"
-    escaped = data.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-    return f'<<"{escaped.decode("utf-8", "surrogateescape")}">>'
 
 
 def _rarer_field(value: Any) -> Field:
     if isinstance(value, datetime):
         return "timestamp", int(value.timestamp())
     if isinstance(value, Decimal):
-        decimals = max(0, -int(value.as_tuple().exponent))
-        return "decimal", (decimals, int(value.scaleb(decimals)) & _UNSIGNED)
+        places = max(0, -int(value.as_tuple().exponent))
+        return "decimal", (places, int(value.scaleb(places)) & _UNSIGNED)
     if isinstance(value, dict):
         return "table", tuple((_encoded(name), *field(each)) for name, each in value.items())
     if isinstance(value, list):
@@ -94,10 +195,14 @@ def _rarer_field(value: Any) -> Field:
 
 
 def _integer_type(value: int) -> str:
-    return "long" if isinstance(value, long) or not _INT_MIN <= value <= _INT_MAX else "signedint"
+    if isinstance(value, Integer):
+        return value.kind
+    if isinstance(value, long) or not _INT_MIN <= value <= _INT_MAX:
+        return "long"
+    return "signedint"
 
 
-def _name(name: str | bytes) -> str:
+def _decoded(name: str | bytes) -> str:
     return name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
 
 
