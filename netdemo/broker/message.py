@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from netdemo.broker.properties import read_table, split_header
+from netdemo.broker.properties import split_header
+from netdemo.broker.tables import read_table
 
 OVERHEAD: Final = 500
 """Bytes that a message, and its place in a queue, are taken to cost besides header and body."""

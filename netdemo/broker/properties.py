@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from pika.data import decode_table, decode_value, encode_table
+from pika.data import decode_value
 
 from netdemo.errors import SyntaxRefused
 
@@ -145,24 +145,3 @@ def join_table(entries: Mapping[bytes, bytes]) -> bytes:
     pieces = [encode_short_string(name) + value for name, value in entries.items()]
     encoded = b"".join(pieces)
     return _LONG.pack(len(encoded)) + encoded
-
-
-def read_table(table: bytes) -> dict[str, Any]:
-    """Decode a table with pika's codec; names that are not UTF-8 stay bytes.
-
-    :raises SyntaxRefused: for what is no table.
-    """
-    try:
-        values, end = decode_table(Bounded(table), 0)
-    except Exception as error:  # pika's codec raises anything
-        raise SyntaxRefused(f"a table that can't be decoded: {error!r}") from error
-    if end != len(table):
-        raise SyntaxRefused("a table that does not end with its last value")
-    return values  # type: ignore[return-value]  # a name that is bytes is nobody's
-
-
-def write_table(values: Mapping[str, Any]) -> bytes:
-    """Encode a table, with its names in order: equal tables become equal bytes."""
-    pieces: list[bytes] = []
-    encode_table(pieces, dict(sorted(values.items())))
-    return b"".join(pieces)
