@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from netdemo.broker.schema import Database
+    from netdemo.broker.database import Database
 
 RETRY: Final = 1.0
 """Seconds from a transaction that failed until it is tried again."""

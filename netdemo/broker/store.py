@@ -22,6 +22,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
 from netdemo.broker.commits import Commits
+from netdemo.broker.database import memory_database, open_database
 from netdemo.broker.message import Message
 from netdemo.broker.schema import (
     LAST_POSITION,
@@ -29,8 +30,6 @@ from netdemo.broker.schema import (
     POSITION_BITS,
     decoded,
     encoded,
-    memory_database,
-    open_database,
     outside,
     queue_range,
 )
@@ -43,7 +42,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from netdemo.broker.commits import RunInThread
-    from netdemo.broker.schema import Database, Stored
+    from netdemo.broker.database import Database
+    from netdemo.broker.schema import Stored
 
 MAX_ROWS: Final = 8192
 """Messages put and removed in one transaction."""
