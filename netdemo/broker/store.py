@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
-    from twisted.internet.base import ReactorBase
     from twisted.internet.interfaces import IReactorTime
 
     from netdemo.broker.commits import RunInThread
@@ -62,7 +61,7 @@ def memory_store(clock: IReactorTime) -> Store:
     return Store(memory_database(), execute, clock)
 
 
-def open_store(directory: Path, reactor: ReactorBase) -> Store:
+def open_store(directory: Path, reactor: Any) -> Store:
     """Open the store in a folder; made, with mode 0700, if there is none.
 
     It holds a lock and has a thread, so a process that forks opens it afterwards.
