@@ -40,18 +40,20 @@ class VerbsTests(SynchronousTestCase):
     """Each verb is known, and imported when it is chosen."""
 
     def test_help_tells_of_each(self) -> None:
-        for verb in ("echo", "poetry", "send", "receive"):
+        for verb in ("echo", "poetry", "send", "receive", "passwd"):
             self.assertRegex(str(Options()), rf"\n    {verb} +[A-Z]")
 
     def test_each_can_be_chosen(self) -> None:
-        for words in (["echo"], ["poetry", "9000"], ["send", "/queue/a"], ["receive", "/queue/a"]):
+        for line in ("echo", "poetry 9000", "send /queue/a", "receive /queue/a", "passwd ann"):
+            words = line.split()
             options = Options()
             options.parseOptions(words)
             self.assertEqual(words[0], options.subCommand)
 
     def test_none_is_refused(self) -> None:
         error = self.assertRaises(usage.UsageError, Options().parseOptions, [])
-        self.assertEqual("no command: expected one of echo, poetry, send, receive", str(error))
+        expected = "no command: expected one of echo, poetry, send, receive, passwd"
+        self.assertEqual(expected, str(error))
 
     def test_one_does_not_import_what_others_need(self) -> None:
         answer = subprocess.check_output([sys.executable, "-c", IMPORTED], timeout=PATIENCE)

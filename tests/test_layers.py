@@ -42,7 +42,8 @@ FLOORS = (
     ("netdemo", "testing"),
     (
         "netdemo.cli",
-        "options connection stdio output progress ping echo poetry send receive command main",
+        "options connection stdio output progress ping echo poetry send receive passwd command "
+        "main",
     ),
     ("netdemo.tap", "options command echo poetry broker bridge"),
     ("twisted.plugins", "netdemo_plugins"),

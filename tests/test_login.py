@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import struct
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from OpenSSL.crypto import FILETYPE_PEM, X509, load_certificate
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509 import CertificateBuilder, Name, NameAttribute
+from cryptography.x509.oid import NameOID
+from OpenSSL.crypto import X509
 from pika.data import encode_table
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import ISSLTransport
@@ -15,8 +20,6 @@ from zope.interface import directlyProvides
 
 from netdemo.broker.login import Credentials, Peer, credentials, mechanisms, peer_of
 from netdemo.errors import CommandInvalid, SyntaxRefused
-from tests.certificates import Authority
-from tests.folders import temporary_folder
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
@@ -134,19 +137,33 @@ class PeerTests(SynchronousTestCase):
     def test_no_certificate_has_none(self) -> None:
         self.assertIsNone(self.certified(None).common_name)
 
+    def test_certificate_of_none_or_two_has_none(self) -> None:
+        for names in ((), ("ann", "bob")):
+            self.assertIsNone(self.certified(*names).common_name)
+
     def test_external_is_offered_for_a_certificate_alone(self) -> None:
         self.assertEqual("PLAIN AMQPLAIN", mechanisms(self.certified(None)))
         self.assertEqual("PLAIN AMQPLAIN EXTERNAL", mechanisms(self.certified("ann")))
 
-    def certified(self, name: str | None) -> Peer:
-        """Return a peer with a certificate for `name`."""
+    def certified(self, *names: str | None) -> Peer:
+        """Return a peer with a certificate of these common names, or for ``None`` without one."""
+        certificate = None if None in names else self.certificate(*names)
         transport: Any = StringTransport()
         directlyProvides(transport, ISSLTransport)
-        transport.getPeerCertificate = lambda: None if name is None else self.certificate(name)
+        transport.getPeerCertificate = lambda: certificate
         return peer_of(transport)
 
-    def certificate(self, name: str) -> X509:
+    def certificate(self, *names: Any) -> X509:
         """Return a certificate as pyOpenSSL has it."""
-        folder = temporary_folder(self)
-        path = Authority(folder / "ca.pem").issue(folder / "client.pem", common_name=name)
-        return load_certificate(FILETYPE_PEM, path.read_bytes())
+        subject = Name([NameAttribute(NameOID.COMMON_NAME, name) for name in names])
+        key = ec.generate_private_key(ec.SECP256R1())
+        return X509.from_cryptography(
+            CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(subject)
+            .public_key(key.public_key())
+            .serial_number(1)
+            .not_valid_before(datetime(2000, 1, 1, tzinfo=UTC))
+            .not_valid_after(datetime(2001, 1, 1, tzinfo=UTC))
+            .sign(key, SHA256())
+        )

@@ -57,23 +57,23 @@ class Access:
 
     def check_configure(self, kind: str, name: str) -> None:
         """Let it be declared or deleted."""
-        if not self.permissions.may_configure(_named(kind, name)):
+        if not self.permissions.may_configure(_named(name)):
             self._refuse(kind, name)
 
     def check_write(self, kind: str, name: str) -> None:
         """Let an exchange be published to, or either be the destination of a binding."""
-        if not self.permissions.may_write(_named(kind, name)):
+        if not self.permissions.may_write(_named(name)):
             self._refuse(kind, name)
 
     def check_read(self, kind: str, name: str) -> None:
         """Let a queue be consumed from or purged, or an exchange be the source of a binding."""
-        if not self.permissions.may_read(_named(kind, name)):
+        if not self.permissions.may_read(_named(name)):
             self._refuse(kind, name)
 
     def _refuse(self, kind: str, name: str) -> None:
-        place = f"{kind} '{_named(kind, name)}' in vhost '{self.vhost}'"
+        place = f"{kind} '{_named(name)}' in vhost '{self.vhost}'"
         raise AccessRefused(f"access to {place} refused for user '{self.user}'")
 
 
-def _named(kind: str, name: str) -> str:
-    return "amq.default" if kind == EXCHANGE and not name else name
+def _named(name: str) -> str:
+    return name or "amq.default"  # no queue has an empty name

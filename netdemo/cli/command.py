@@ -42,6 +42,12 @@ def _receive() -> usage.Options:
     return ReceiveOptions()
 
 
+def _passwd() -> usage.Options:
+    from netdemo.cli.passwd import PasswdOptions
+
+    return PasswdOptions()
+
+
 class Options(usage.Options):
     """Options of ``netdemo``."""
 
@@ -52,6 +58,7 @@ class Options(usage.Options):
         ("poetry", None, _poetry, "Download from several servers at once"),
         ("send", None, _send, "Publish a message, or each line of standard input"),
         ("receive", None, _receive, "Print the messages of a destination"),
+        ("passwd", None, _passwd, "Print a user's line for twistd amqp-broker --users"),
     )
 
     def postOptions(self) -> None:
