@@ -7,7 +7,7 @@ import venv
 import zipfile
 from pathlib import Path
 
-COMMANDS = ("echo", "poetry", "amqp-bridge")
+COMMANDS = ("echo", "poetry", "amqp-broker", "amqp-bridge")
 
 with tempfile.TemporaryDirectory() as temporary:
     folder = Path(temporary)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from hypothesis import given, settings
@@ -78,6 +80,25 @@ class ReadingTests(FileTestCase):
         user = self.user(f"a%3Ab%25:{HASH}:%2fx:%3Ac:w%20:%23", "a:b%")
         (vhost, permissions) = next(iter(user.vhosts.items()))
         self.assertEqual(("/x", (":c", "w ", "#")), (vhost, permissions.patterns))
+
+    def test_file_of_the_guide_is_one(self) -> None:
+        guide = (Path(__file__).parents[1] / "docs" / "broker.md").read_text()
+        (text,) = re.findall(r"^```\n(# ann .*?)^```$", guide, re.MULTILINE | re.DOTALL)
+        users = self.read(text)
+        found = {}
+        for name in ("ann", "logger", "device"):
+            login = users.login("EXTERNAL", b"", Peer(common_name=name))
+            vhosts = self.successResultOf(login).vhosts
+            found[name] = {vhost: each.patterns for vhost, each in vhosts.items()}
+        everything, log = (".*", ".*", ".*"), ("^$", "^logs$", "^$")
+        self.assertEqual(
+            {
+                "ann": {"/": everything},
+                "logger": {"/logs": log},
+                "device": {"/": everything, "/logs": log},
+            },
+            found,
+        )
 
     def test_empty_file_has_nobody(self) -> None:
         self.assertEqual({"/"}, self.read("").vhosts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import sys
 from contextlib import contextmanager
 from getpass import getpass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -129,7 +128,9 @@ def _ask() -> bytes:
 
 def _read() -> bytes:
     try:
-        line = sys.stdin.buffer.readline(MAX_PASSWORD + 3)
+        # Unbuffered, it leaves the lines behind it to the next program.
+        with open(0, "rb", buffering=0, closefd=False) as standard_input:
+            line = standard_input.readline(MAX_PASSWORD + 3)
     except OSError as error:
         raise NetdemoError(f"cannot read standard input: {error.strerror}") from None
     return line.rstrip(b"\r\n")

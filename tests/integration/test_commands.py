@@ -12,7 +12,7 @@ from tests.folders import temporary_folder
 from tests.processes import PATIENCE, PROGRAMS
 from tests.rabbitmq import free_ports
 
-COMMANDS = ("echo", "poetry", "amqp-bridge")
+COMMANDS = ("echo", "poetry", "amqp-broker", "amqp-bridge")
 BAD_URL = "amqp://us3r:p4ss/w0rd@mq.example"
 LOGIN = ("us3r", "p4ss", "w0rd")
 AS_ROOT_THAT_MAY_NOT_READ_EVERY_FILE = (
@@ -123,6 +123,22 @@ class TwistdTests(ProcessTestCase):
     def test_malformed_destination_is_refused(self) -> None:
         text = self.refusal("amqp-bridge", "--push=hello@tcp:7001")
         self.assertIn("amqp-bridge: bad destination 'hello': expected /queue/NAME, ", text)
+
+    def test_users_that_are_not_there_are_refused(self) -> None:
+        path = self.folder / "users"
+        self.assertEqual(
+            f"amqp-broker: --users: cannot read '{path}': No such file or directory\n",
+            self.refusal("amqp-broker", f"--users={path}"),
+        )
+
+    def test_malformed_users_are_refused_without_their_hashes(self) -> None:
+        path = self.folder / "users"
+        path.write_text("ann:p4ss:w0rd\n")
+        self.assertEqual(
+            f"amqp-broker: --users: '{path}', line 1: "
+            "expected NAME:HASH[:VHOST:CONFIGURE:WRITE:READ]...\n",
+            self.refusal("amqp-broker", f"--users={path}"),
+        )
 
     def test_malformed_broker_url_is_refused(self) -> None:
         text = self.refusal("amqp-bridge", f"--broker={BAD_URL}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import signal
 import subprocess
 import termios
+from pathlib import Path
 from typing import cast
 
 from twisted.internet.defer import maybeDeferred
@@ -62,6 +64,23 @@ class PipeTests(PasswdTestCase):
             self.assertEqual((0, b""), (done.returncode, done.stderr))
             self.assertNotIn(b"p w", done.stdout)
             self.check_login(done.stdout, "ann", b" p w ")
+
+    def test_line_of_the_readme_makes_a_file_of_two_users(self) -> None:
+        readme = (Path(__file__).parents[2] / "README.md").read_text()
+        (line,) = re.findall(r"^\$ (\(umask .*)$", readme, re.MULTILINE)
+        folder = temporary_folder(self)
+        subprocess.run(
+            ["sh", "-c", line],
+            input=b"one\ntwo\n",
+            cwd=folder,
+            env={**os.environ, "PATH": f"{PROGRAMS}:{os.environ['PATH']}"},
+            timeout=PATIENCE,
+            check=True,
+        )
+        self.assertEqual(0o600, (folder / "users").stat().st_mode & 0o777)
+        ann, bob = (folder / "users").read_bytes().splitlines(keepends=True)
+        self.check_login(ann, "ann", b"one")
+        self.check_login(bob, "bob", b"two")
 
     def test_bytes_of_any_kind_are_kept(self) -> None:
         done = self.passwd(b"\xff\xfe\n", "a:\udcff#")

@@ -22,3 +22,10 @@ amqp_bridge = ServiceMaker(
     "Plain TCP on one side, RabbitMQ on the other.",
     "amqp-bridge",
 )
+
+amqp_broker = ServiceMaker(
+    "netdemo amqp-broker",
+    "netdemo.tap.broker",
+    "An AMQP 0-9-1 broker that answers as RabbitMQ does.",
+    "amqp-broker",
+)
