@@ -183,6 +183,9 @@ class Refusal(AMQPError):
 
     closes_connection = False
 
+    subject: tuple[int, int] = (0, 0)
+    """Numbers of class and method of what was refused, if it was a method."""
+
     def __init__(self, text: str) -> None:
         super().__init__(f"{self.name} - {text}")
 

@@ -23,6 +23,19 @@ _PROTOCOL_HEADER: Final = b"AMQP"
 _PROTOCOL_HEADER_SIZE: Final = 8
 
 
+class BadFrame(InvalidFrameError):
+    """What arrived is no frame: one of this `kind` by its head, with the octets that were read.
+
+    `problem` is the name that RabbitMQ has for it, and what it tells besides.
+    """
+
+    def __init__(self, text: str, kind: int, octets: bytes, problem: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.octets = octets
+        self.problem = problem
+
+
 class FrameReader:
     """Cuts frames from what arrives in any pieces; it keeps less than one frame."""
 
@@ -32,7 +45,7 @@ class FrameReader:
     def frames(self, data: bytes, frame_max: int) -> Iterator[tuple[int, int, bytes]]:
         """Yield type, channel and payload of each frame that `data` completes.
 
-        :raises InvalidFrameError: for what is no frame, or one of more than `frame_max` bytes.
+        :raises BadFrame: for what is no frame, or one of more than `frame_max` bytes.
         """
         unread = self._unread + data if self._unread else data
         start, size = 0, len(unread)
@@ -40,11 +53,16 @@ class FrameReader:
             kind, channel, length = _HEAD.unpack_from(unread, start)
             end = start + _HEAD.size + length
             if length + OVERHEAD > frame_max:
-                _refuse(unread[start:], frame_max)
+                _refuse(unread[start:], frame_max, kind, length)
             if end >= size:
                 break
             if unread[end] != END:
-                raise InvalidFrameError("a frame without its end")
+                raise BadFrame(
+                    "a frame without its end",
+                    kind,
+                    unread[start + _HEAD.size : end],
+                    f"{{invalid_frame_end_marker,{unread[end]}}}",
+                )
             payload = unread[start + _HEAD.size : end]
             start = end + 1
             yield kind, channel, payload
@@ -56,8 +74,9 @@ def frame(kind: int, channel: int, payload: bytes) -> bytes:
     return _HEAD.pack(kind, channel, len(payload)) + payload + b"\xce"
 
 
-def _refuse(unread: bytes, frame_max: int) -> None:
+def _refuse(unread: bytes, frame_max: int, kind: int, length: int) -> None:
     if unread.startswith(_PROTOCOL_HEADER):  # how a peer refuses a version (section 4.2.2)
         version = "-".join(str(number) for number in unread[5:_PROTOCOL_HEADER_SIZE])
         raise InvalidFrameError(f"it speaks AMQP {version}, not 0-9-1")
-    raise InvalidFrameError(f"a frame of more than {frame_max} bytes")
+    problem = f"{{frame_too_large,{length},{frame_max - OVERHEAD}}}"
+    raise BadFrame(f"a frame of more than {frame_max} bytes", kind, b"", problem)

@@ -33,10 +33,10 @@ FLOORS = (
     ),
     (
         "netdemo.broker",
-        "properties message memory wire tally tables topics header_matching exchanges arguments "
-        "permissions passwords login users users_file schema batch commits store turns backlog "
-        "consumers queues dead_letters vhost replies publishing delivering declaring channel "
-        "handshake connection broker server",
+        "tables terms encoding properties message memory wire tally topics header_matching "
+        "exchanges arguments equivalence permissions passwords login users users_file schema "
+        "database batch commits store turns backlog consumers queues dead_letters vhost replies "
+        "publishing delivering declaring channel handshake connection broker server",
     ),
     ("netdemo.bridge", "framing routes spool push pull config service"),
     ("netdemo", "testing"),

@@ -76,11 +76,13 @@ class RandomHistory(RuleBasedStateMachine):
             self.store.remove(queue_id, position)
             self.changed()
 
-    @rule(queue_id=QUEUES, keep=st.sets(POSITIONS))
-    def purge(self, queue_id: int, keep: set[int]) -> None:
-        kept = keep & self.held[queue_id].keys()
-        self.held[queue_id] = {each: self.held[queue_id][each] for each in kept}
-        self.store.purge(queue_id, kept)
+    @rule(queue_id=QUEUES, first=POSITIONS, last=POSITIONS)
+    def purge(self, queue_id: int, first: int, last: int) -> None:
+        held = self.held[queue_id]
+        self.held[queue_id] = {
+            each: body for each, body in held.items() if not first <= each <= last
+        }
+        self.store.purge(queue_id, first, last)
         self.changed()
 
     @rule()

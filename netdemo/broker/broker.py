@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from netdemo.broker.arguments import parse_queue_arguments
 from netdemo.broker.exchanges import Exchange
 from netdemo.broker.memory import MAX_MEMORY, Memory
-from netdemo.broker.properties import read_table
 from netdemo.broker.replies import Replies
+from netdemo.broker.tables import read_table
 from netdemo.broker.turns import Turns
 from netdemo.broker.vhost import Vhost
 

@@ -16,16 +16,18 @@ from netdemo.broker.wire import (
     method_of,
     read_method,
     shortened,
+    unfit_frame,
     write_method,
 )
 from netdemo.errors import (
     ChannelMisused,
     CommandInvalid,
+    FrameRefused,
     NotFound,
     PreconditionFailed,
     Refusal,
     ResourceLocked,
-    UnexpectedFrame,
+    Unimplemented,
 )
 from netdemo.frames import METHOD
 
@@ -65,6 +67,7 @@ class Channel:
             spec.Tx.Rollback: self._roll_back,
             spec.Channel.Flow: self._flow,
             spec.Channel.Close: self._closed_by_peer,
+            spec.Access.Request: lambda _: self.send(spec.Access.RequestOk(ticket=1)),
         }
 
     @property
@@ -80,19 +83,22 @@ class Channel:
         if self._closing:
             self._take_while_closing(kind, payload)
             return
+        in_content = self._publishing.in_content
         try:
-            self._take(kind, payload)
+            if in_content:
+                self._publishing.take(kind, payload)
+            else:
+                self._take(kind, payload)
         except Refusal as refusal:
+            refusal.subject = _subject(refusal, in_content, kind, payload)
             if refusal.closes_connection:
                 raise
-            self._refuse(refusal, *(BASIC_PUBLISH if kind != METHOD else method_of(payload)))
+            self._refuse(refusal)
 
     def _take(self, kind: int, payload: bytes) -> None:
-        if self._publishing.in_content:
-            self._publishing.take(kind, payload)
-        elif kind != METHOD:
-            raise UnexpectedFrame("expected method frame, got non method frame instead")
-        elif payload.startswith(PUBLISH):
+        if kind != METHOD:
+            raise unfit_frame(kind, self.number, payload)
+        if payload.startswith(PUBLISH):
             self.connection.publishes()
             self._publishing.begin(payload)
         elif payload.startswith(ACK):
@@ -173,7 +179,7 @@ class Channel:
 
     def _flow(self, method: Any) -> None:
         if not method.active:
-            raise CommandInvalid("active=false")
+            raise Unimplemented("active=false")
         self.send(spec.Channel.FlowOk(active=True))
 
     def _closed_by_peer(self, _: Any) -> None:
@@ -182,11 +188,11 @@ class Channel:
         self.end()
         self.connection.channel_ended(self)
 
-    def _refuse(self, refusal: Refusal, class_id: int, method_id: int) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         """Close the channel; what the peer sends until it knows is not heeded."""
         self.flush()
         text = shortened(refusal.reply_text)
-        self.send(spec.Channel.Close(refusal.reply_code, text, class_id, method_id))
+        self.send(spec.Channel.Close(refusal.reply_code, text, *refusal.subject))
         self.end()
 
     def _take_while_closing(self, kind: int, payload: bytes) -> None:
@@ -199,7 +205,14 @@ class Channel:
             self.connection.channel_ended(self)
 
 
+def _subject(refusal: Refusal, in_content: bool, kind: int, payload: bytes) -> tuple[int, int]:
+    """Return class and method of what was refused."""
+    if kind == METHOD and not in_content:
+        return method_of(payload)
+    return BASIC_PUBLISH if in_content and not isinstance(refusal, FrameRefused) else (0, 0)
+
+
 def _unfit(method: Any) -> Refusal:
     if isinstance(method, spec.Channel.Open):
         return ChannelMisused("second 'channel.open' seen")
-    return CommandInvalid(f"unexpected method {method.NAME}")
+    return CommandInvalid("unimplemented method")

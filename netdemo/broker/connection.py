@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pika import spec
-from pika.exceptions import InvalidFrameError
 from twisted.logger import Logger
 
 from netdemo.broker.channel import Channel
 from netdemo.broker.handshake import CHANNEL_MAX, FRAME_MIN, Handshake
 from netdemo.broker.publishing import MAX_MESSAGE
+from netdemo.broker.terms import shown
 from netdemo.broker.wire import (
-    BASIC_PUBLISH,
+    HEARTBEAT,
     PROTOCOL_HEADER,
+    PROTOCOL_HEADERS,
     method_of,
     read_method,
     shortened,
+    unfit_frame,
     write_method,
 )
 from netdemo.errors import (
@@ -30,7 +32,7 @@ from netdemo.errors import (
     Refusal,
     UnexpectedFrame,
 )
-from netdemo.frames import METHOD, FrameReader
+from netdemo.frames import METHOD, OVERHEAD, BadFrame, FrameReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,8 +52,6 @@ CLOSE_TIMEOUT: Final = 5.0
 
 OUTPUT_LIMIT: Final = 64 * 1024
 """Bytes that wait for the end of the turn, above which they are written at once."""
-
-_HEARTBEAT_FRAME: Final = 8
 
 
 class Outlet(Protocol):
@@ -113,13 +113,14 @@ class Connection:
         if self._greeting is not None:
             data = self._greet(self._greeting + data)
         try:
-            for kind, number, payload in self._frames.frames(data, self.frame_max):
+            # RabbitMQ takes frames whose payload alone is as long as a frame may be.
+            for kind, number, payload in self._frames.frames(data, self.frame_max + OVERHEAD):
                 self._take_safely(kind, number, payload)
                 if self._is_over:
                     return
-        except InvalidFrameError as error:
-            if not self._is_over:
-                self._refuse(FrameRefused(str(error.args[0])), 0, 0)
+        except BadFrame as bad:
+            octets = shown(("", bad.octets))
+            self._refuse(FrameRefused(f"type {bad.kind}, all octets = {octets}: {bad.problem}"))
             self._is_over = True  # there is no telling where the next frame begins
 
     def ended(self) -> None:
@@ -222,7 +223,7 @@ class Connection:
     def refuse_login(self, refusal: Refusal) -> None:
         """End the connection, with the reason if the peer takes any (RabbitMQ's extension)."""
         if self.wants("authentication_failure_close"):
-            self._refuse(refusal, 0, 0)
+            self._refuse(refusal)
         else:
             self._is_over = True
             self._outlet.close()
@@ -231,7 +232,7 @@ class Connection:
         """End the connection: the broker stops."""
         if self._take == self._take_open:
             reason = "broker forced connection closure with reason 'shutdown'"
-            self._refuse(ConnectionForced(reason), 0, 0)
+            self._refuse(ConnectionForced(reason))
         else:
             self._outlet.abort()
 
@@ -240,16 +241,15 @@ class Connection:
         try:
             self._take(kind, number, payload)
         except Refusal as refusal:
-            subject = method_of(payload) if kind == METHOD else BASIC_PUBLISH
-            self._refuse(refusal, *subject)
+            self._refuse(refusal)
         except Exception:
             self._log.failure("the broker made a mistake")
-            self._refuse(BrokerFault("a mistake of the broker's"), 0, 0)
+            self._refuse(BrokerFault("a mistake of the broker's"))
 
     def _greet(self, data: bytes) -> bytes:
         """Take the protocol header (section 4.2.2); return what comes after it."""
         size = len(PROTOCOL_HEADER)
-        if not PROTOCOL_HEADER.startswith(data[:size]):
+        if not any(each.startswith(data[:size]) for each in PROTOCOL_HEADERS):
             self._is_over = True
             self._outlet.write(PROTOCOL_HEADER)
             self._outlet.close()
@@ -262,11 +262,9 @@ class Connection:
         return data[size:]
 
     def _take_handshake(self, kind: int, number: int, payload: bytes) -> None:
-        if kind == _HEARTBEAT_FRAME:
-            return
-        if number != 0 or kind != METHOD:
-            raise UnexpectedFrame("expected a method of the connection")
-        self._handshake.take(read_method(payload))
+        if number != 0:
+            raise UnexpectedFrame(f"a frame on channel {number} before the connection is open")
+        self._take_method(kind, payload, self._handshake.take)
 
     def _take_open(self, kind: int, number: int, payload: bytes) -> None:
         channel = self._channels.get(number)
@@ -279,11 +277,20 @@ class Connection:
 
     def _take_own(self, kind: int, payload: bytes) -> None:
         """Take a frame of the connection itself."""
-        if kind == _HEARTBEAT_FRAME:
+        self._take_method(kind, payload, self._take_own_method)
+
+    def _take_method(self, kind: int, payload: bytes, take: Callable[[Any], None]) -> None:
+        if kind == HEARTBEAT and not payload:
             return
         if kind != METHOD:
-            raise UnexpectedFrame("expected method frame, got non method frame instead")
-        method = read_method(payload)
+            raise unfit_frame(kind, 0, payload)
+        try:
+            take(read_method(payload))
+        except Refusal as refusal:
+            refusal.subject = method_of(payload)
+            raise
+
+    def _take_own_method(self, method: Any) -> None:
         if isinstance(method, spec.Connection.Close):
             self._end_channels()
             self.write(write_method(0, spec.Connection.CloseOk()))
@@ -291,19 +298,25 @@ class Connection:
         elif isinstance(method, spec.Connection.UpdateSecret):
             self.write(write_method(0, spec.Connection.UpdateSecretOk()))
         else:
-            raise CommandInvalid(f"unexpected method {method.NAME}")
+            raise CommandInvalid("unimplemented method")
 
     def _open_channel(self, kind: int, number: int, payload: bytes) -> None:
-        method = read_method(payload) if kind == METHOD else None
+        if kind != METHOD:
+            raise unfit_frame(kind, number, payload)
+        method = read_method(payload)
         if isinstance(method, spec.Channel.Close | spec.Channel.CloseOk):
             return  # both have closed it
+        refusal: Refusal | None = None
         if not isinstance(method, spec.Channel.Open):
-            raise ChannelMisused("expected 'channel.open'")
-        if number > self.channel_max:
-            raise NotAllowed(
+            refusal = ChannelMisused("expected 'channel.open'")
+        elif len(self._channels) >= self.channel_max:
+            refusal = NotAllowed(
                 f"number of channels opened ({len(self._channels)}) has reached the "
                 f"negotiated channel_max ({self.channel_max})"
             )
+        if refusal is not None:
+            refusal.subject = method_of(payload)
+            raise refusal
         channel = self._channels[number] = Channel(self, number)
         channel.send(spec.Channel.OpenOk())
 
@@ -317,14 +330,14 @@ class Connection:
         elif isinstance(method, spec.Connection.CloseOk):
             self._end()
 
-    def _refuse(self, refusal: Refusal, class_id: int, method_id: int) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         """Close the connection for a reason."""
         if self._take == self._take_closing:
             return  # nonsense again
         self._log.info("{peer}: {refusal}", peer=self.peer.name, refusal=refusal)
         self._end_channels()
         text = shortened(refusal.reply_text)
-        close = spec.Connection.Close(refusal.reply_code, text, class_id, method_id)
+        close = spec.Connection.Close(refusal.reply_code, text, *refusal.subject)
         self.write(write_method(0, close))
         self._take = self._take_closing
         self._stop_timer()

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 from pika import spec
 
 from netdemo.broker.arguments import (
-    check_equivalent_exchange,
-    check_equivalent_queue,
-    parse_exchange_arguments,
+    check_exchange_arguments,
+    check_nameless,
+    check_queue_type,
     parse_queue_arguments,
 )
+from netdemo.broker.equivalence import check_equivalent_exchange, check_equivalent_queue
 from netdemo.broker.exchanges import KINDS, Exchange
 from netdemo.broker.permissions import EXCHANGE, QUEUE
+from netdemo.broker.replies import REPLY_TO
 from netdemo.errors import AccessRefused, CommandInvalid
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ class Declaring:
     def declare_exchange(self, method: Any) -> None:
         """Take an ``exchange.declare``."""
         channel = self._channel
-        name = method.exchange
+        name = _without_line_ends(method.exchange)
         if method.passive:
             _refuse_default(name)
             channel.vhost.exchange(name)
@@ -50,27 +52,20 @@ class Declaring:
         if method.type not in KINDS:
             raise CommandInvalid(f"unknown exchange type '{method.type}'")
         _refuse_default(name)
+        vhost = channel.vhost
         channel.access.check_configure(EXCHANGE, name)
-        current = channel.vhost.exchanges.get(name)
+        properties = (method.type, method.durable, method.auto_delete, method.internal, table)
+        current = vhost.exchanges.get(name)
         if current is not None:
-            check_equivalent_exchange(
-                channel.vhost.name,
-                current,
-                method.type,
-                method.durable,
-                method.auto_delete,
-                method.internal,
-                table,
-            )
+            check_equivalent_exchange(current, vhost.name, *properties)
             return
         _refuse_reserved(EXCHANGE, name)
-        alternate = parse_exchange_arguments(name, channel.vhost.name, table)
-        if alternate is not None:
+        check_exchange_arguments(name, vhost.name, table)
+        exchange: Exchange[Any] = Exchange(name, *properties)
+        if exchange.alternate is not None:
             channel.access.check_read(EXCHANGE, name)
-            channel.access.check_write(EXCHANGE, alternate)
-        channel.vhost.add_exchange(
-            Exchange(name, method.type, method.durable, method.auto_delete, method.internal, table)
-        )
+            channel.access.check_write(EXCHANGE, exchange.alternate)
+        vhost.add_exchange(exchange)
 
     def delete_exchange(self, method: Any) -> None:
         """Take an ``exchange.delete``."""
@@ -78,7 +73,8 @@ class Declaring:
         _refuse_default(method.exchange)
         if method.exchange.startswith(RESERVED):
             raise AccessRefused(
-                f"exchange name '{method.exchange}' contains reserved prefix 'amq.*'"
+                f"deletion of system exchange '{method.exchange}' in vhost "
+                f"'{channel.vhost.name}' not allowed"
             )
         channel.access.check_configure(EXCHANGE, method.exchange)
         exchange = channel.vhost.exchanges.get(method.exchange)
@@ -93,62 +89,70 @@ class Declaring:
         self._channel.answer(method, spec.Exchange.BindOk())
 
     def unbind_exchange(self, method: Any) -> None:
-        """Take an ``exchange.unbind``."""
-        source, destination = self._exchanges_of(method)
-        self._channel.vhost.unbind(source, destination, method.routing_key, method.arguments or {})
-        self._channel.answer(method, spec.Exchange.UnbindOk())
+        """Take an ``exchange.unbind``; what is not bound is unbound already."""
+        channel = self._channel
+        self._check_exchanges(method)
+        source = channel.vhost.exchanges.get(method.source)
+        destination = channel.vhost.exchanges.get(method.destination)
+        if source is not None and destination is not None:
+            channel.vhost.unbind(source, destination, method.routing_key, method.arguments or {})
+        channel.answer(method, spec.Exchange.UnbindOk())
 
     def _exchanges_of(self, method: Any) -> tuple[Exchange[Any], Exchange[Any]]:
-        channel = self._channel
+        self._check_exchanges(method)
+        vhost = self._channel.vhost
+        return vhost.exchange(method.source), vhost.exchange(method.destination)
+
+    def _check_exchanges(self, method: Any) -> None:
         for name in (method.destination, method.source):
             _refuse_default(name)
-        channel.access.check_write(EXCHANGE, method.destination)
-        channel.access.check_read(EXCHANGE, method.source)
-        return (
-            channel.vhost.exchange(method.source),
-            channel.vhost.exchange(method.destination),
-        )
+        self._channel.access.check_write(EXCHANGE, method.destination)
+        self._channel.access.check_read(EXCHANGE, method.source)
 
     def declare_queue(self, method: Any) -> None:
         """Take a ``queue.declare``."""
         channel = self._channel
+        name = _without_line_ends(method.queue)
+        if name == REPLY_TO:
+            channel.answer(method, spec.Queue.DeclareOk(name, 0, 1))
+            return
         if method.passive:
-            queue = channel.vhost.queue(channel.queue_name(method.queue))
+            queue = channel.vhost.queue(name)
             channel.check_exclusive(queue)
         else:
-            queue = self._declare_queue(method)
+            queue = self._declare_queue(method, name)
         queue.touch()
         self.last_queue = queue.name
         consumers = len(queue.rotation.members)
         channel.answer(method, spec.Queue.DeclareOk(queue.name, queue.count(), consumers))
 
-    def _declare_queue(self, method: Any) -> Queue:
+    def _declare_queue(self, method: Any, name: str) -> Queue:
         channel, table = self._channel, method.arguments or {}
         vhost = channel.vhost
-        name = method.queue or vhost.new_queue_name()
+        durable = method.durable and not method.exclusive  # to RabbitMQ none is both
+        owner = channel.connection if method.exclusive else None
+        if not name:
+            check_nameless(table)
+        name = name or vhost.new_queue_name()
         channel.access.check_configure(QUEUE, name)
         current = vhost.queues.get(name)
-        owner = channel.connection if method.exclusive else None
-        arguments = parse_queue_arguments(
-            name,
-            vhost.name,
-            table,
-            durable=method.durable,
-            exclusive=method.exclusive,
-            auto_delete=method.auto_delete,
-            server_named=not method.queue,
-        )
         if current is not None:
-            check_equivalent_queue(vhost.name, current, method.durable, method.auto_delete, table)
+            if current.owner not in (None, channel.connection):
+                raise channel.locked(current)
+            check_equivalent_queue(current, vhost.name, durable, method.auto_delete, table)
             if current.owner is not owner:
                 raise channel.locked(current)
             return current
         if method.queue:
             _refuse_reserved(QUEUE, name)
-        if arguments.dead_letter_exchange is not None:
+        limits = parse_queue_arguments(name, vhost.name, table)
+        check_queue_type(
+            name, vhost.name, limits.queue_type, durable, method.exclusive, method.auto_delete
+        )
+        if limits.dead_letter_exchange is not None:
             channel.access.check_read(QUEUE, name)
-            channel.access.check_write(EXCHANGE, arguments.dead_letter_exchange)
-        return vhost.add_queue(name, arguments, table, method.durable, method.auto_delete, owner)
+            channel.access.check_write(EXCHANGE, limits.dead_letter_exchange)
+        return vhost.add_queue(name, limits, table, durable, method.auto_delete, owner)
 
     def delete_queue(self, method: Any) -> None:
         """Take a ``queue.delete``; one that is not there is deleted already."""
@@ -173,31 +177,32 @@ class Declaring:
 
     def bind_queue(self, method: Any) -> None:
         """Take a ``queue.bind``."""
-        exchange, queue = self._ends_of(method)
-        key = method.routing_key
-        if not key and not method.queue:  # section 1.7.2.3, "routing-key"
-            key = queue.name
-        self._channel.vhost.bind(exchange, queue, key, method.arguments or {})
-        self._channel.answer(method, spec.Queue.BindOk())
+        channel = self._channel
+        name = self._check_ends(method)
+        exchange = channel.vhost.exchange(method.exchange)
+        queue = channel.vhost.queue(name)
+        channel.check_exclusive(queue)
+        channel.vhost.bind(exchange, queue, _key_of(method, name), method.arguments or {})
+        channel.answer(method, spec.Queue.BindOk())
 
     def unbind_queue(self, method: Any) -> None:
-        """Take a ``queue.unbind``."""
-        exchange, queue = self._ends_of(method)
-        key = method.routing_key
-        if not key and not method.queue:
-            key = queue.name
-        self._channel.vhost.unbind(exchange, queue, key, method.arguments or {})
-        self._channel.send(spec.Queue.UnbindOk())
+        """Take a ``queue.unbind``; what is not bound is unbound already."""
+        channel = self._channel
+        name = self._check_ends(method)
+        exchange = channel.vhost.exchanges.get(method.exchange)
+        queue = channel.vhost.queues.get(name)
+        if exchange is not None and queue is not None:
+            channel.vhost.unbind(exchange, queue, _key_of(method, name), method.arguments or {})
+        channel.send(spec.Queue.UnbindOk())
 
-    def _ends_of(self, method: Any) -> tuple[Exchange[Any], Queue]:
+    def _check_ends(self, method: Any) -> str:
+        """Return the name of the queue, when the user may bind it to the exchange."""
         channel = self._channel
         name = channel.queue_name(method.queue)
         _refuse_default(method.exchange)
         channel.access.check_write(QUEUE, name)
         channel.access.check_read(EXCHANGE, method.exchange)
-        queue = channel.vhost.queue(name)
-        channel.check_exclusive(queue)
-        return channel.vhost.exchange(method.exchange), queue
+        return name
 
     def methods(self) -> dict[type, Callable[[Any], None]]:
         """Return what it does for which methods."""
@@ -212,6 +217,15 @@ class Declaring:
             spec.Queue.Bind: self.bind_queue,
             spec.Queue.Unbind: self.unbind_queue,
         }
+
+
+def _key_of(method: Any, queue: str) -> str:
+    """Return the routing key, which is the queue's name if neither is given."""
+    return method.routing_key if method.routing_key or method.queue else queue
+
+
+def _without_line_ends(name: str) -> str:
+    return name.replace("\r", "").replace("\n", "")
 
 
 def _refuse_default(name: str) -> None:

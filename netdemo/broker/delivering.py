@@ -123,7 +123,9 @@ class Delivering:
             method.no_ack,
             method.exclusive,
             self._prefetch,
-            parse_consumer_arguments(method.arguments or {}),
+            parse_consumer_arguments(
+                name, channel.vhost.name, queue.limits.queue_type, method.arguments or {}
+            ),
         )
         queue.add_consumer(consumer)
         self._consumers[tag] = consumer

@@ -22,7 +22,17 @@ from netdemo.broker.properties import (
 )
 from netdemo.broker.queues import Taken
 from netdemo.broker.replies import REPLY_TO
-from netdemo.broker.wire import Publish, raw, read_publish, text, write_ack, write_content
+from netdemo.broker.tables import field, read_table
+from netdemo.broker.wire import (
+    Publish,
+    raw,
+    read_publish,
+    text,
+    unfit_frame,
+    unknown_frame,
+    write_ack,
+    write_content,
+)
 from netdemo.errors import (
     AccessRefused,
     PreconditionFailed,
@@ -30,7 +40,7 @@ from netdemo.errors import (
     UnexpectedFrame,
     Unimplemented,
 )
-from netdemo.frames import BODY, HEADER
+from netdemo.frames import BODY, HEADER, METHOD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +50,8 @@ if TYPE_CHECKING:
 MAX_MESSAGE: Final = 128 * 1024 * 1024
 """Bytes of the largest body that is taken, as RabbitMQ has it."""
 
+_NO_HEADER: Final = "expected content header for class 60, got non content header frame instead"
+_TRANSIENT: Final = b"\x01"
 _PERSISTENT: Final = b"\x02"
 _NO_ROUTE: Final = 312
 
@@ -77,11 +89,11 @@ class Publishing:
 
         :raises UnexpectedFrame: for another one.
         """
+        if kind not in (METHOD, HEADER, BODY):
+            raise unfit_frame(kind, self._channel.number, payload)
         if self._header is None:
             if kind != HEADER:
-                raise UnexpectedFrame(
-                    "expected content header for class 60, got non content header frame instead"
-                )
+                raise UnexpectedFrame(_NO_HEADER)
             self._take_header(payload)
         elif kind == BODY:
             self._take_body(payload)
@@ -92,8 +104,10 @@ class Publishing:
 
     def _take_header(self, payload: bytes) -> None:
         if len(payload) < START.size:
-            raise SyntaxRefused(f"a content header of {len(payload)} bytes")
-        class_id, _, size, _ = START.unpack_from(payload)
+            raise unknown_frame(HEADER, payload)
+        class_id, weight, size, _ = START.unpack_from(payload)
+        if weight:
+            raise UnexpectedFrame(_NO_HEADER)
         if class_id != BASIC:
             raise UnexpectedFrame(
                 f"expected content header for class 60, got one for class {class_id} instead"
@@ -160,7 +174,7 @@ class Publishing:
             publish.routing_key,
             header,
             body,
-            values.get("delivery_mode") == _PERSISTENT,
+            _is_persistent(values),
             values["priority"][0] if "priority" in values else 0,
             None if expiration is None else parse_expiration(text(short_string(expiration))),
         ), keys
@@ -178,7 +192,9 @@ class Publishing:
             changed = True
         if "headers" in values:
             headers = split_table(values["headers"])
-            keys += copies(headers) + copies(headers, b"BCC")
+            for name in (b"CC", b"BCC"):
+                _check_copies(headers, name)
+                keys += copies(headers, name)
             if headers.pop(b"BCC", None) is not None:
                 values["headers"] = join_table(headers)
                 changed = True
@@ -275,3 +291,20 @@ class Publishing:
 
 
 _SPECIAL: Final = frozenset({"user_id", "reply_to", "headers"})
+
+
+def _is_persistent(values: dict[str, bytes]) -> bool:
+    mode = values.get("delivery_mode", _TRANSIENT)
+    if mode not in (_TRANSIENT, _PERSISTENT):
+        raise PreconditionFailed(f"invalid message: {{delivery_mode_unknown,{mode[0]}}}")
+    return mode == _PERSISTENT
+
+
+def _check_copies(headers: dict[bytes, bytes], name: bytes) -> None:
+    """Refuse routing keys that are no array."""
+    value = headers.get(name)
+    if value is not None and not value.startswith(b"A"):
+        kind = field(read_table(join_table({name: value}))[name.decode()])[0]
+        raise PreconditionFailed(
+            f'invalid message: {{unacceptable_type_in_header,"{name.decode()}",{kind}}}'
+        )

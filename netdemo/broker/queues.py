@@ -59,8 +59,8 @@ class Queue:
         self,
         name: str,
         home: Home,
-        arguments: QueueArguments,
-        table: dict[str, Any],
+        limits: QueueArguments,
+        arguments: dict[str, Any],
         *,
         number: int = 0,
         durable: bool = False,
@@ -72,13 +72,13 @@ class Queue:
         self.durable = durable
         self.auto_delete = auto_delete
         self.owner = owner
+        self.limits = limits
         self.arguments = arguments
-        self.table = table
         self.home = home
         self._turns = home.turns
         self.deleted = False
-        self.rotation = Rotation(arguments.single_active_consumer)
-        highest = arguments.max_priority
+        self.rotation = Rotation(limits.single_active_consumer)
+        highest = limits.max_priority
         self.ready: Backlog | PriorityBacklog = (
             Backlog(self._fetch) if highest is None else PriorityBacklog(highest, self._fetch)
         )
@@ -88,7 +88,7 @@ class Queue:
         self._expiry: IDelayedCall | None = None
         self._expires = False
         self._idle: IDelayedCall | None = None
-        self._limited = arguments.max_length is not None or arguments.max_length_bytes is not None
+        self._limited = limits.max_length is not None or limits.max_length_bytes is not None
         self.touch()
 
     def __repr__(self) -> str:
@@ -97,7 +97,7 @@ class Queue:
     def restore(self, stored: StoredQueue) -> None:
         """Take what is on disk; what may have been delivered before is marked so."""
         self._delivered_before = stored.delivered
-        self._next_position = max(stored.highest, stored.delivered) + 1
+        self._next_position = stored.next_position
         if stored.messages:
             self.ready.append_run(stored.lowest, stored.highest, stored.messages, stored.body_bytes)
             self._expires = True
@@ -188,7 +188,8 @@ class Queue:
         :raises AccessRefused: if either wants the queue for itself.
         """
         members = self.rotation.members
-        if members and (consumer.exclusive or members[0].exclusive):
+        taken = members and (consumer.exclusive or members[0].exclusive)
+        if taken or (consumer.exclusive and self.limits.single_active_consumer):
             raise AccessRefused(f"queue '{self.name}' in vhost '{self.home.name}' in exclusive use")
         self.rotation.add(consumer)
         self.touch()
@@ -237,12 +238,12 @@ class Queue:
 
     def touch(self) -> None:
         """Note that the queue is used: ``x-expires`` counts from now, while nobody consumes."""
-        if self.arguments.expires is None:
+        if self.limits.expires is None:
             return
         if self._idle is not None and self._idle.active():
             self._idle.cancel()
         if not self.rotation.members:
-            delay = self.arguments.expires / _MILLISECONDS
+            delay = self.limits.expires / _MILLISECONDS
             self._idle = self._turns.call_later(delay, self.home.delete_queue, self)
 
     def count(self) -> int:
@@ -282,15 +283,15 @@ class Queue:
 
     def _overflow(self, message: Message) -> bool:
         """Whether `message` is refused: there is no room, and none is made for it."""
-        arguments = self.arguments
-        if arguments.overflow == "drop-head" or not self._is_full(1, len(message.body)):
+        limits = self.limits
+        if limits.overflow == "drop-head" or not self._is_full(1, len(message.body)):
             return False
-        if arguments.overflow == "reject-publish-dlx":
+        if limits.overflow == "reject-publish-dlx":
             self.home.dead_letter(self, message, MAXLEN)
         return True
 
     def _is_full(self, more: int = 0, more_bytes: int = 0) -> bool:
-        most, most_bytes = self.arguments.max_length, self.arguments.max_length_bytes
+        most, most_bytes = self.limits.max_length, self.limits.max_length_bytes
         return (most is not None and len(self.ready) + more > most) or (
             most_bytes is not None and self.ready.bytes + more_bytes > most_bytes
         )
@@ -305,7 +306,7 @@ class Queue:
 
     def _expiry_of(self, message: Message) -> float | None:
         delays = [
-            each for each in (message.expiration, self.arguments.message_ttl) if each is not None
+            each for each in (message.expiration, self.limits.message_ttl) if each is not None
         ]
         if not delays:
             return None

@@ -17,7 +17,7 @@ from netdemo.broker.login import peer_of
 from netdemo.broker.memory import MAX_MEMORY
 from netdemo.broker.store import open_store
 from netdemo.broker.users import Users, guest_only
-from netdemo.broker.wire import HEARTBEAT
+from netdemo.broker.wire import HEARTBEAT_FRAME
 from netdemo.listening import GRACE, GracefulService, LimitedFactory
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class BrokerProtocol(Protocol):
     def _beat(self) -> None:
         """Say something, if nothing was said; end the connection when the peer says nothing."""
         if not self._has_written:
-            self.transport.write(HEARTBEAT)
+            self.transport.write(HEARTBEAT_FRAME)
         self._silent = 0 if self._has_read or not self._reading else self._silent + 1
         self._has_read = self._has_written = False
         if self._silent > 2 * _MISSED_HEARTBEATS:

@@ -208,24 +208,23 @@ class Store(Commits):
             batch.size -= size
             self.waiting_bytes -= size
 
-    def purge(self, queue_id: int, keep: Iterable[int] = ()) -> None:
-        """Remove all messages of a queue but those at the positions in `keep`.
+    def purge(self, queue_id: int, first: int = 0, last: int = LAST_POSITION) -> None:
+        """Remove the messages of a queue from position `first` to `last`.
 
         They count no more at once; on disk they are deleted piece by piece, between batches.
         """
-        keep = frozenset(keep)
         changes = self._batch.changes[queue_id]
-        for position in [each for each in changes if changes[each] and each not in keep]:
+        for position in [each for each in changes if changes[each] and first <= each <= last]:
             self.remove(queue_id, position)
-        first, last = queue_range(queue_id)
+        start, end = queue_range(queue_id)
         (highest,) = self._database.reader.execute(
-            "SELECT max(id) FROM messages WHERE id BETWEEN ? AND ?", (first, last)
+            "SELECT max(id) FROM messages WHERE id BETWEEN ? AND ?", (start, end)
         ).fetchone()
-        ids = [first | each for batch in self._batches for each in batch.changes.get(queue_id, ())]
+        ids = [start | each for batch in self._batches for each in batch.changes.get(queue_id, ())]
         if highest is not None:
             ids.append(highest)
-        kept = [(first | position, first | position) for position in keep]
-        for span in outside(first, max(ids, default=0), kept):
+        span = start | first, min(start | last, max(ids, default=0))
+        if span[0] <= span[1]:
             self._define("INSERT INTO emptied VALUES (?, ?)", *span)
             self._batch.emptied.append(span)
 

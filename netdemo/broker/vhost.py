@@ -6,9 +6,11 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from netdemo.broker.dead_letters import copies, dead_letter, deaths, goes_in_circles
+from netdemo.broker.encoding import write_table
 from netdemo.broker.exchanges import Exchange
-from netdemo.broker.properties import read_table, split_header, split_table, write_table
+from netdemo.broker.properties import split_header, split_table
 from netdemo.broker.queues import REJECTED, Queue
+from netdemo.broker.tables import read_table
 from netdemo.errors import NotFound, PreconditionFailed
 
 if TYPE_CHECKING:
@@ -145,20 +147,20 @@ class Vhost:
     def add_queue(
         self,
         name: str,
-        arguments: QueueArguments,
-        table: dict[str, Any],
+        limits: QueueArguments,
+        arguments: dict[str, Any],
         durable: bool,
         auto_delete: bool,
         owner: object,
     ) -> Queue:
-        """Add what is declared; `table` is where the `arguments` are from."""
+        """Add what is declared; `limits` is what its `arguments` say."""
         stored = self.store is not None and durable and owner is None
         number = self.store.new_queue_id() if self.store is not None and stored else 0
         queue = Queue(
             name,
             self,
+            limits,
             arguments,
-            table,
             number=number,
             durable=durable,
             auto_delete=auto_delete,
@@ -168,7 +170,7 @@ class Vhost:
         if owner is not None:
             self._exclusive.setdefault(owner, {})[queue] = None
         if self.store is not None and stored:
-            self.store.add_queue(number, self.name, name, auto_delete, write_table(table))
+            self.store.add_queue(number, self.name, name, auto_delete, write_table(arguments))
         return queue
 
     def delete_queue(self, queue: Queue, if_unused: bool = False, if_empty: bool = False) -> int:
@@ -180,7 +182,7 @@ class Vhost:
             raise PreconditionFailed(f"queue '{queue.name}' in vhost '{self.name}' in use")
         count = queue.count()
         if if_empty and count:
-            raise PreconditionFailed(f"queue '{queue.name}' in vhost '{self.name}' is not empty")
+            raise PreconditionFailed(f"queue '{queue.name}' in vhost '{self.name}' not empty")
         del self.queues[queue.name]
         self._exclusive.get(queue.owner, {}).pop(queue, None)
         queue.end()
@@ -229,14 +231,14 @@ class Vhost:
             self._is_simple = False
 
     def restore_queue(
-        self, stored: StoredQueue, arguments: QueueArguments, table: dict[str, Any]
+        self, stored: StoredQueue, limits: QueueArguments, arguments: dict[str, Any]
     ) -> None:
         """Take a queue, with what is in it, from the store."""
         queue = self.queues[stored.name] = Queue(
             stored.name,
             self,
+            limits,
             arguments,
-            table,
             number=stored.id,
             durable=True,
             auto_delete=stored.auto_delete,
@@ -255,7 +257,7 @@ class Vhost:
 
     def dead_letter(self, queue: Queue, message: Message, reason: str) -> None:
         """Publish `message`, which has died in `queue`, to its dead letter exchange."""
-        if queue.arguments.dead_letter_exchange is None:
+        if queue.limits.dead_letter_exchange is None:
             return
         if self._dying is not None:  # one death may lead to another
             self._dying.append((queue, message, reason))
@@ -273,8 +275,8 @@ class Vhost:
             self.delete_queue(queue)
 
     def _publish_dead(self, queue: Queue, message: Message, reason: str) -> None:
-        arguments = queue.arguments
-        name, key = arguments.dead_letter_exchange, arguments.dead_letter_routing_key
+        limits = queue.limits
+        name, key = limits.dead_letter_exchange, limits.dead_letter_routing_key
         exchange = self.exchanges.get(name or "")
         if exchange is None:
             return

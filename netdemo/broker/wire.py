@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from pika import spec
 
 from netdemo.broker.properties import Bounded
-from netdemo.errors import CommandInvalid, SyntaxRefused
+from netdemo.broker.tables import read_table
+from netdemo.broker.terms import shown
+from netdemo.errors import CommandInvalid, FrameRefused, Refusal, SyntaxRefused, UnexpectedFrame
 from netdemo.frames import BODY, HEADER, METHOD, OVERHEAD, frame
 
 if TYPE_CHECKING:
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
 PROTOCOL_HEADER: Final = b"AMQP\x00\x00\x09\x01"
 """What a client says first, and a broker to one that says anything else (section 4.2.2)."""
 
-HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+PROTOCOL_HEADERS: Final = (PROTOCOL_HEADER, b"AMQP\x01\x01\x00\x09", b"AMQP\x01\x01\x08\x00")
+"""What RabbitMQ takes for it."""
+
+HEARTBEAT: Final = 8
+HEARTBEAT_FRAME: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 
 PUBLISH: Final = b"\x00\x3c\x00\x28"
 ACK: Final = b"\x00\x3c\x00\x50"
@@ -37,6 +43,7 @@ _ACK: Final = struct.Struct(">4sQB")
 _DELIVERY: Final = struct.Struct(">QB")
 _HEAD: Final = struct.Struct(">BHL")
 _END: Final = b"\xce"
+_NO_ARGUMENTS: Final = b"\x00\x00\x00\x00"
 _MAX_TEXT: Final = 255
 """Bytes of a short string."""
 
@@ -78,32 +85,65 @@ def method_of(payload: bytes) -> tuple[int, int]:
 
 
 def read_method(payload: bytes) -> Any:
-    """Decode a method; its names are `str`.
+    """Decode a method; its names are `str`, its arguments what `read_table` returns.
 
-    :raises SyntaxRefused: for one that is malformed.
+    :raises FrameRefused: for one that is malformed.
+    :raises SyntaxRefused: for a table that is.
     :raises CommandInvalid: for one that AMQP does not have.
     """
     if len(payload) < _INDEX.size:
-        raise SyntaxRefused(f"a method of {len(payload)} bytes")
+        raise unknown_frame(METHOD, payload)
     (index,) = _INDEX.unpack_from(payload)
     if index not in spec.methods:
-        raise CommandInvalid(f"unknown method {index >> 16}, {index & 0xFFFF}")
-    method: Method = spec.methods[index]()
+        raise CommandInvalid("unimplemented method")
+    method: Any = spec.methods[index]()
     try:
         method.decode(Bounded(payload), _INDEX.size)
-    except Exception as error:  # pika's codec raises anything
-        raise SyntaxRefused(f"{method.NAME} that can't be decoded: {error!r}") from error
+        is_whole = _read_arguments(method, payload)
+    except SyntaxRefused:
+        raise
+    except Exception:  # pika's codec raises anything
+        is_whole = False
+    if not is_whole:
+        raise FrameRefused(f"cannot decode {shown(('', payload[_INDEX.size :]))}")
     for name, value in vars(method).items():
         if isinstance(value, bytes):
             setattr(method, name, text(value))
     return method
 
 
+def _read_arguments(method: Any, payload: bytes) -> bool:
+    """Decode the table at the end, if there is one; return whether nothing follows."""
+    if isinstance(method, spec.Connection.StartOk):
+        return True
+    arguments = getattr(method, "arguments", None)
+    if arguments is None:
+        return _INDEX.size + sum(map(len, method.encode())) == len(payload)
+    method.arguments = {}
+    start = _INDEX.size + sum(map(len, method.encode())) - len(_NO_ARGUMENTS)
+    method.arguments = read_table(payload[start:])
+    return True
+
+
+def unknown_frame(kind: int, payload: bytes) -> FrameRefused:
+    """Return the refusal of a frame that AMQP does not have."""
+    return FrameRefused(f"type {kind}, all octets = {shown(('', payload))}: unknown_frame")
+
+
+def unfit_frame(kind: int, number: int, payload: bytes) -> Refusal:
+    """Return the refusal of a frame that is not a method's where one is expected."""
+    if kind not in (HEADER, BODY, HEARTBEAT) or (kind == HEARTBEAT and payload):
+        return unknown_frame(kind, payload)
+    if kind == HEARTBEAT or number == 0:
+        return UnexpectedFrame(f"type {kind}, all octets = {shown(('', payload))}")
+    return UnexpectedFrame("expected method frame, got non method frame instead")
+
+
 @lru_cache(maxsize=_NAMES_KEPT)
 def read_publish(payload: bytes) -> Publish:
     """Decode a ``basic.publish``.
 
-    :raises SyntaxRefused: for one that is malformed.
+    :raises FrameRefused: for one that is malformed.
     """
     method = read_method(payload)
     return Publish(method.exchange, method.routing_key, method.mandatory, method.immediate)
@@ -112,12 +152,11 @@ def read_publish(payload: bytes) -> Publish:
 def read_ack(payload: bytes) -> tuple[int, bool]:
     """Decode delivery tag and multiple of a ``basic.ack``.
 
-    :raises SyntaxRefused: for one that is malformed.
+    :raises FrameRefused: for one that is malformed.
     """
-    try:
-        _, delivery_tag, flags = _ACK.unpack(payload)
-    except struct.error as error:
-        raise SyntaxRefused(f"Basic.Ack that can't be decoded: {error}") from error
+    if len(payload) != _ACK.size:
+        raise FrameRefused(f"cannot decode {shown(('', payload[_INDEX.size :]))}")
+    _, delivery_tag, flags = _ACK.unpack(payload)
     return delivery_tag, flags & 1 != 0
 
 

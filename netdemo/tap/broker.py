@@ -71,7 +71,7 @@ def makeService(options: Options) -> IService:
     """Build the broker."""
     from twisted.internet import reactor
 
-    from netdemo.broker.server import broker_service  # type: ignore[import-not-found]
+    from netdemo.broker.server import broker_service
 
     service = broker_service(
         options["listen"],

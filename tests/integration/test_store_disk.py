@@ -43,7 +43,7 @@ class ThreadTests(TidyTestCase):
             store.commit()
             if position % 100 == 0:
                 await on_disk
-        store.purge(1, keep=range(250, 1000))
+        store.purge(1, 0, 249)
         self.assertEqual(list(range(250, 500)), list(bodies(store, 1)))
         await store.close()
         self.assertEqual(threads, threading.enumerate())
