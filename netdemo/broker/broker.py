@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.defer import Deferred, succeed
+
 from netdemo.broker.arguments import parse_queue_arguments
 from netdemo.broker.exchanges import Exchange
 from netdemo.broker.memory import MAX_MEMORY, Memory
@@ -76,6 +78,13 @@ class Broker:
         """Look again at the alarms when something has become better."""
         if self.store is not None and not self.memory.alarm:
             self.store.on_disk(lambda: self.turns.run(self.check_alarms))
+
+    def stop(self) -> Deferred[None]:
+        """Stop all clocks and close the store, when nobody is connected any more."""
+        for vhost in self.vhosts.values():
+            for queue in vhost.queues.values():
+                queue.stop()
+        return succeed(None) if self.store is None else self.store.close()
 
     def _restore(self, stored: Stored) -> None:
         for each in stored.exchanges:

@@ -249,7 +249,7 @@ class Publishing:
         if self._storing:
             tags, self._storing = self._storing, []
             assert channel.broker.store is not None
-            channel.broker.store.on_disk(lambda: self._on_disk(tags))
+            channel.broker.store.on_disk(lambda: channel.broker.turns.run(self._on_disk, tags))
         confirmed, self._confirmed = self._confirmed, []
         if not confirmed:
             return

@@ -227,14 +227,18 @@ class Queue:
     def end(self) -> None:
         """Stop the clocks and drop what is ready: the queue is deleted."""
         self.deleted = True
-        for timer in (self._expiry, self._idle):
-            if timer is not None and timer.active():
-                timer.cancel()
+        self.stop()
         for each in self.ready.clear():
             if isinstance(each, Entry):
                 self.home.memory.release(each.message)
         for consumer in self.rotation.members:
             consumer.receiver.cancelled(consumer)
+
+    def stop(self) -> None:
+        """Stop the clocks: the broker stops."""
+        for timer in (self._expiry, self._idle):
+            if timer is not None and timer.active():
+                timer.cancel()
 
     def touch(self) -> None:
         """Note that the queue is used: ``x-expires`` counts from now, while nobody consumes."""

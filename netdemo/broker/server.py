@@ -129,66 +129,76 @@ class BrokerProtocol(Protocol):
 
 
 class BrokerFactory(LimitedFactory):
-    """Builds a protocol for each connection to `broker`."""
+    """Builds a protocol for each connection to `broker`, which is there while it listens."""
 
-    def __init__(
-        self, broker: Broker, clock: IReactorTime, max_connections: int | None = None
-    ) -> None:
+    broker: Broker
+
+    def __init__(self, clock: IReactorTime, max_connections: int | None = None) -> None:
         super().__init__(max_connections)
-        self.broker = broker
         self._clock = clock
 
     def new_protocol(self) -> IProtocol:
         return BrokerProtocol(self.broker, self._clock)
 
     async def end_connections(self, grace: float, clock: IReactorTime) -> None:
-        for connection in list(self.broker.connections):
-            self.broker.turns.run(connection.close)
+        if self.connections:
+            for connection in list(self.broker.connections):
+                self.broker.turns.run(connection.close)
         await super().end_connections(grace, clock)
 
 
 class BrokerService(MultiService):
-    """Runs `broker`, listening on `endpoints`; its store is closed after the last connection.
+    """Runs a broker while it runs; what is durable is in the folder `store`, if there is one.
 
-    Stopping tells the peers that it stops, and gives them `grace` seconds to close.
+    `broker` is ``None`` while it does not run. Starting raises `StartupError` when an endpoint
+    can't be listened on, or the store can't be used. Stopping tells the peers that it stops, gives
+    them `grace` seconds to close, and fires when the store is closed.
     """
 
     def __init__(
         self,
-        broker: Broker,
         endpoints: Sequence[str],
         reactor: Any,
-        max_connections: int | None,
-        grace: float,
+        *,
+        store: Path | None = None,
+        users: Users | None = None,
+        max_memory: int = MAX_MEMORY,
+        max_connections: int | None = None,
+        grace: float = GRACE,
     ) -> None:
         super().__init__()
-        self.broker = broker
-        factory = BrokerFactory(broker, reactor, max_connections)
-        GracefulService(endpoints, factory, reactor, grace).setServiceParent(self)
+        self.broker: Broker | None = None
+        self._reactor = reactor
+        self._folder = store
+        self._users = users or guest_only()
+        self._max_memory = max_memory
+        self._factory = BrokerFactory(reactor, max_connections)
+        GracefulService(endpoints, self._factory, reactor, grace).setServiceParent(self)
+
+    def privilegedStartService(self) -> None:
+        self._start_broker()
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        self._start_broker()
+        super().startService()
 
     def stopService(self) -> Deferred[None]:
         stopping: Deferred[None] = super().stopService()
-        store = self.broker.store
-        return stopping if store is None else stopping.addCallback(lambda _: store.close())
+        return stopping.addCallback(lambda _: self._stop_broker())
+
+    def _start_broker(self) -> None:
+        # Not before: twistd forks when everything is built, and a store has a thread.
+        if self.broker is None:
+            store = None if self._folder is None else open_store(self._folder, self._reactor)
+            self.broker = Broker(self._reactor, self._users, store, self._max_memory)
+            self._factory.broker = self.broker
+
+    def _stop_broker(self) -> Deferred[None] | None:
+        broker, self.broker = self.broker, None
+        return None if broker is None else broker.stop()
 
 
-def broker_service(
-    endpoints: Sequence[str],
-    reactor: Any,
-    *,
-    store: Path | None = None,
-    users: Users | None = None,
-    max_memory: int = MAX_MEMORY,
-    max_connections: int | None = None,
-    grace: float = GRACE,
-) -> BrokerService:
-    """Run a broker on `endpoints`, with what is durable in the folder `store`, if there is one.
-
-    Without `users` there is the user guest, who may log in from this machine alone. `max_memory`
-    is in bytes of messages, above which publishers are blocked.
-
-    :raises StoreError: when the store can't be used.
-    """
-    opened = None if store is None else open_store(store, reactor)
-    broker = Broker(reactor, users or guest_only(), opened, max_memory)
-    return BrokerService(broker, endpoints, reactor, max_connections, grace)
+def broker_service(endpoints: Sequence[str], reactor: Any, **options: Any) -> BrokerService:
+    """Run a broker on `endpoints`; the options are those of `BrokerService`."""
+    return BrokerService(endpoints, reactor, **options)
