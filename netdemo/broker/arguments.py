@@ -191,7 +191,7 @@ def parse_expiration(value: str) -> int:
     :raises PreconditionFailed: for what is no number, or one that can't be.
     """
     start = f"invalid expiration '{value}': "
-    number = re.match(r"[+-]?[0-9]+", value, re.ASCII)
+    number = re.match(r"[+-]?[0-9]+", value)
     if number is None:
         raise PreconditionFailed(f"{start}no_integer")
     if rest := value[number.end() :].encode("utf-8", "surrogateescape"):
