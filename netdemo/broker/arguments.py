@@ -96,6 +96,7 @@ class QueueArguments:
     max_priority: int | None = None
     single_active_consumer: bool = False
     queue_type: str = CLASSIC
+    delivery_limit: int | None = None
 
 
 def parse_queue_arguments(name: str, vhost: str, arguments: Mapping[str, Any]) -> QueueArguments:
@@ -125,6 +126,7 @@ def parse_queue_arguments(name: str, vhost: str, arguments: Mapping[str, Any]) -
         max_priority=_number(arguments.get("x-max-priority")),
         single_active_consumer=arguments.get("x-single-active-consumer", False),
         queue_type=queue_type,
+        delivery_limit=_delivery_limit(arguments.get("x-delivery-limit")),
     )
 
 
@@ -214,6 +216,11 @@ def exchange_in(name: str, vhost: str) -> str:
 
 def _number(value: Any) -> int | None:
     return None if value is None else int(value)  # a plain one, whatever its type was
+
+
+def _delivery_limit(value: Any) -> int | None:
+    """Return the limit if it is one: RabbitMQ does not check it."""
+    return int(value) if isinstance(value, int) and value >= 0 else None
 
 
 def _pair(name: str, value: str, column: int) -> str:

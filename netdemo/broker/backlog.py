@@ -26,10 +26,10 @@ class Entry:
     """A message in one queue; `position` is its place in the order of that queue.
 
     `expires_at` is in seconds of the broker's clock. `stored` tells that it is, or soon will be,
-    on disk.
+    on disk. `returns` counts how often it was given back, where that is counted.
     """
 
-    __slots__ = ("expires_at", "message", "position", "redelivered", "stored")
+    __slots__ = ("expires_at", "message", "position", "redelivered", "returns", "stored")
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Entry:
         self.expires_at = expires_at
         self.stored = stored
         self.redelivered = redelivered
+        self.returns = 0
 
     def __lt__(self, other: Entry) -> bool:
         return self.position < other.position

@@ -10,7 +10,6 @@ from pika.data import decode_value, encode_value
 
 from netdemo.broker.message import Message
 from netdemo.broker.properties import (
-    START,
     join_header,
     join_table,
     short_string,
@@ -58,15 +57,24 @@ def dead_letter(
     if routing_key is not None:
         headers.pop(_COPIES, None)
     properties["headers"] = join_table(headers)
-    _, _, size, _ = START.unpack_from(message.header)
     return Message(
         exchange,
         message.routing_key if routing_key is None else routing_key,
-        join_header(properties, size),
+        join_header(properties, len(message.body)),
         message.body,
         message.persistent,
         message.priority,
     )
+
+
+def counted(message: Message, returns: int) -> Message:
+    """Return `message` with the header of quorum queues for how often it was given back."""
+    properties = split_header(message.header)
+    headers = split_table(properties.get("headers", _NO_HEADERS))
+    headers[b"x-delivery-count"] = _encoded(long(returns))
+    properties["headers"] = join_table(headers)
+    header = join_header(properties, len(message.body))
+    return Message(message.exchange, message.routing_key, header, message.body)
 
 
 def copies(headers: dict[bytes, bytes], name: bytes = _COPIES) -> list[str]:

@@ -113,7 +113,7 @@ class Declaring:
         """Take a ``queue.declare``."""
         channel = self._channel
         name = _without_line_ends(method.queue)
-        if name == REPLY_TO:
+        if name == REPLY_TO or channel.broker.replies.expects(name):
             channel.answer(method, spec.Queue.DeclareOk(name, 0, 1))
             return
         if method.passive:

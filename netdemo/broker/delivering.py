@@ -10,6 +10,7 @@ from pika import spec
 
 from netdemo.broker.arguments import parse_consumer_arguments
 from netdemo.broker.consumers import Consumer, Source
+from netdemo.broker.dead_letters import counted
 from netdemo.broker.permissions import QUEUE
 from netdemo.broker.replies import REPLY_TO, NoQueue
 from netdemo.broker.wire import read_ack, write_content, write_delivery
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from netdemo.broker.backlog import Entry
     from netdemo.broker.channel import Channel
+    from netdemo.broker.message import Message
 
 
 class Held(NamedTuple):
@@ -45,6 +47,7 @@ class Delivering:
         """For all consumers of the channel together."""
         self._shared_held = 0
         self._reply_name: str | None = None
+        self._reply_consumer = ""
         self._kept: list[tuple[dict[int, Held], Callable[[Held], None]]] = []
         """Answers that wait for the transaction's commit."""
 
@@ -69,9 +72,18 @@ class Delivering:
                 consumer.tag,
                 tag,
                 entry.redelivered,
-                entry.message,
+                entry.message if not entry.returns else counted(entry.message, entry.returns),
                 channel.connection.frame_max,
             )
+        )
+
+    def deliver_reply(self, message: Message) -> None:
+        """Send a reply to the consumer of replies; it has the tag that the next delivery has."""
+        channel = self._channel
+        frame_max = channel.connection.frame_max
+        tag = self._last_tag + 1
+        channel.write(
+            write_delivery(channel.number, self._reply_consumer, tag, False, message, frame_max)
         )
 
     def cancelled(self, consumer: Consumer) -> None:
@@ -137,9 +149,9 @@ class Delivering:
             raise PreconditionFailed("reply consumer already set")
         if not method.no_ack:
             raise PreconditionFailed("reply consumer cannot acknowledge")
-        consumer = Consumer(tag, NoQueue(), channel, no_ack=True)
-        self._consumers[tag] = consumer
-        self._reply_name = channel.broker.replies.add(consumer)
+        self._consumers[tag] = Consumer(tag, NoQueue(), channel, no_ack=True)
+        self._reply_consumer = tag
+        self._reply_name = channel.broker.replies.add(self)
         channel.answer(method, spec.Basic.ConsumeOk(tag))
 
     def cancel(self, method: Any) -> None:
@@ -169,6 +181,8 @@ class Delivering:
             return
         self._last_tag = tag = self._last_tag + 1
         message = entry.message
+        if queue.counts_returns:
+            message = counted(message, entry.returns)
         got = spec.Basic.GetOk(
             tag, entry.redelivered, message.exchange, message.routing_key, queue.count()
         )

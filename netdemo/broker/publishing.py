@@ -135,6 +135,8 @@ class Publishing:
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._forget()
         message, keys = self._read(publish, header, body)
+        if publish.exchange == "":  # also in a transaction, which RabbitMQ does not wait for
+            self._channel.broker.replies.deliver(message, keys)
         if self.transaction is None:
             self._send(publish, message, keys, self._next_tag())
         else:
@@ -204,11 +206,8 @@ class Publishing:
         channel = self._channel
         exchange = channel.vhost.exchange(publish.exchange)
         queues = channel.vhost.route(exchange, message, keys)
-        if not queues:
-            if publish.exchange == "":
-                channel.broker.replies.deliver(message)
-            if publish.mandatory:
-                self._return(message)
+        if publish.mandatory and not queues:
+            self._return(message)
         stored = refused = False
         for queue in queues:
             taken = queue.push(message)

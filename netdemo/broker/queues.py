@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from netdemo.broker.arguments import QUORUM
 from netdemo.broker.backlog import Backlog, Entry, PriorityBacklog, Run
 from netdemo.broker.consumers import Consumer, Rotation
 from netdemo.errors import AccessRefused
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 EXPIRED: Final = "expired"
 MAXLEN: Final = "maxlen"
 REJECTED: Final = "rejected"
+DELIVERY_LIMIT: Final = "delivery_limit"
 
 _MILLISECONDS: Final = 1000
 
@@ -76,6 +78,7 @@ class Queue:
         self.arguments = arguments
         self.home = home
         self._turns = home.turns
+        self.counts_returns = limits.queue_type == QUORUM
         self.deleted = False
         self.rotation = Rotation(limits.single_active_consumer)
         highest = limits.max_priority
@@ -175,6 +178,12 @@ class Queue:
             self.done(entry)
             return
         entry.redelivered = True
+        if self.counts_returns:
+            entry.returns += 1
+            limit = self.limits.delivery_limit
+            if limit is not None and entry.returns > limit:
+                self._bury(entry, DELIVERY_LIMIT)
+                return
         self.ready.give_back(entry)
         if self._limited:
             self._drop_head()

@@ -3,48 +3,49 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, Final
-
-from netdemo.broker.backlog import Entry
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
-    from netdemo.broker.consumers import Consumer
+    from collections.abc import Iterable
+
     from netdemo.broker.message import Message
 
 REPLY_TO: Final = "amq.rabbitmq.reply-to"
-_PREFIX: Final = f"{REPLY_TO}."
+
+
+class Asker(Protocol):
+    """A channel that takes replies."""
+
+    def deliver_reply(self, message: Message) -> None:
+        """Send a reply to the consumer of replies."""
 
 
 class Replies:
     """Who waits for replies, by the names that they are told to reply to."""
 
     def __init__(self) -> None:
-        self._consumers: dict[str, Consumer] = {}
+        self._askers: dict[str, Asker] = {}
 
-    def add(self, consumer: Consumer) -> str:
-        """Take the replies for `consumer`; return the name to which they are to be sent."""
-        name = f"{_PREFIX}{secrets.token_urlsafe(16)}"
-        self._consumers[name] = consumer
+    def add(self, asker: Asker) -> str:
+        """Take replies for `asker`; return the name to which they are to be sent."""
+        name = f"{REPLY_TO}.{secrets.token_urlsafe(16)}.{secrets.token_urlsafe(16)}"
+        self._askers[name] = asker
         return name
 
     def remove(self, name: str) -> None:
         """Take no more replies for a name."""
-        self._consumers.pop(name, None)
+        self._askers.pop(name, None)
 
-    def knows(self, name: str) -> bool:
+    def expects(self, name: str) -> bool:
         """Whether somebody waits for replies under this name."""
-        return name in self._consumers
+        return name in self._askers
 
-    def deliver(self, message: Message) -> None:
-        """Deliver `message` if it is a reply that somebody waits for."""
-        consumer = self._consumers.get(message.routing_key)
-        if consumer is not None:
-            consumer.receiver.deliver(consumer, Entry(message, 0))
-
-
-def is_reply_to(name: str) -> bool:
-    """Whether a reply is sent to this name, not to a queue of it."""
-    return name.startswith(_PREFIX)
+    def deliver(self, message: Message, keys: Iterable[str]) -> None:
+        """Deliver what is published to the default exchange, if it is a reply, to who waits."""
+        for key in keys:
+            asker = self._askers.get(key)
+            if asker is not None:
+                asker.deliver_reply(message)
 
 
 class NoQueue:
