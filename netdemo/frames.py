@@ -23,17 +23,23 @@ _PROTOCOL_HEADER: Final = b"AMQP"
 _PROTOCOL_HEADER_SIZE: Final = 8
 
 
-class BadFrame(InvalidFrameError):
-    """What arrived is no frame: one of this `kind` by its head, with the octets that were read.
+class FrameTooLargeError(InvalidFrameError):
+    """A frame of a `kind` has a payload of too many bytes, `length`."""
 
-    `problem` is the name that RabbitMQ has for it, and what it tells besides.
-    """
-
-    def __init__(self, text: str, kind: int, octets: bytes, problem: str) -> None:
+    def __init__(self, text: str, kind: int, length: int) -> None:
         super().__init__(text)
         self.kind = kind
-        self.octets = octets
-        self.problem = problem
+        self.length = length
+
+
+class FrameEndError(InvalidFrameError):
+    """A frame of a `kind` with a `payload` has another octet, `end`, where its end should be."""
+
+    def __init__(self, kind: int, payload: bytes, end: int) -> None:
+        super().__init__("a frame without its end")
+        self.kind = kind
+        self.payload = payload
+        self.end = end
 
 
 class FrameReader:
@@ -45,11 +51,11 @@ class FrameReader:
     def frames(self, data: bytes, frame_max: int) -> Iterator[tuple[int, int, bytes]]:
         """Yield type, channel and payload of each frame that `data` completes.
 
-        :raises BadFrame: for what is no frame, or one of more than `frame_max` bytes.
+        :raises InvalidFrameError: for what is no frame, or one of more than `frame_max` bytes.
         """
         unread = self._unread + data if self._unread else data
         start, size = 0, len(unread)
-        while size - start >= OVERHEAD:
+        while size - start >= _HEAD.size:
             kind, channel, length = _HEAD.unpack_from(unread, start)
             end = start + _HEAD.size + length
             if length + OVERHEAD > frame_max:
@@ -57,12 +63,7 @@ class FrameReader:
             if end >= size:
                 break
             if unread[end] != END:
-                raise BadFrame(
-                    "a frame without its end",
-                    kind,
-                    unread[start + _HEAD.size : end],
-                    f"{{invalid_frame_end_marker,{unread[end]}}}",
-                )
+                raise FrameEndError(kind, unread[start + _HEAD.size : end], unread[end])
             payload = unread[start + _HEAD.size : end]
             start = end + 1
             yield kind, channel, payload
@@ -78,5 +79,4 @@ def _refuse(unread: bytes, frame_max: int, kind: int, length: int) -> None:
     if unread.startswith(_PROTOCOL_HEADER):  # how a peer refuses a version (section 4.2.2)
         version = "-".join(str(number) for number in unread[5:_PROTOCOL_HEADER_SIZE])
         raise InvalidFrameError(f"it speaks AMQP {version}, not 0-9-1")
-    problem = f"{{frame_too_large,{length},{frame_max - OVERHEAD}}}"
-    raise BadFrame(f"a frame of more than {frame_max} bytes", kind, b"", problem)
+    raise FrameTooLargeError(f"a frame of more than {frame_max} bytes", kind, length)

@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pika import spec
+from pika.exceptions import InvalidFrameError
 from twisted.logger import Logger
 
 from netdemo.broker.channel import Channel
 from netdemo.broker.handshake import CHANNEL_MAX, FRAME_MIN, Handshake
 from netdemo.broker.publishing import MAX_MESSAGE
-from netdemo.broker.terms import shown
 from netdemo.broker.wire import (
     HEARTBEAT,
     PROTOCOL_HEADER,
     PROTOCOL_HEADERS,
+    broken_frame,
     method_of,
+    misplaced_frame,
     read_method,
     shortened,
     unfit_frame,
@@ -24,15 +26,13 @@ from netdemo.broker.wire import (
 from netdemo.errors import (
     BrokerFault,
     ChannelMisused,
-    CommandInvalid,
     ConnectionForced,
     ContentTooLarge,
-    FrameRefused,
+    LoginRefused,
     NotAllowed,
     Refusal,
-    UnexpectedFrame,
 )
-from netdemo.frames import METHOD, OVERHEAD, BadFrame, FrameReader
+from netdemo.frames import METHOD, OVERHEAD, FrameReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,9 +118,8 @@ class Connection:
                 self._take_safely(kind, number, payload)
                 if self._is_over:
                     return
-        except BadFrame as bad:
-            octets = shown(("", bad.octets))
-            self._refuse(FrameRefused(f"type {bad.kind}, all octets = {octets}: {bad.problem}"))
+        except InvalidFrameError as error:
+            self._refuse(broken_frame(error, self.frame_max))
             self._is_over = True  # there is no telling where the next frame begins
 
     def ended(self) -> None:
@@ -221,8 +220,11 @@ class Connection:
         self._take = self._take_open
 
     def refuse_login(self, refusal: Refusal) -> None:
-        """End the connection, with the reason if the peer takes any (RabbitMQ's extension)."""
-        if self.wants("authentication_failure_close"):
+        """End the connection; only of a wrong login, and who can take it, is told so.
+
+        That is RabbitMQ's extension.
+        """
+        if isinstance(refusal, LoginRefused) and self.wants("authentication_failure_close"):
             self._refuse(refusal)
         else:
             self._is_over = True
@@ -263,7 +265,7 @@ class Connection:
 
     def _take_handshake(self, kind: int, number: int, payload: bytes) -> None:
         if number != 0:
-            raise UnexpectedFrame(f"a frame on channel {number} before the connection is open")
+            raise misplaced_frame(kind, payload)
         self._take_method(kind, payload, self._handshake.take)
 
     def _take_open(self, kind: int, number: int, payload: bytes) -> None:
@@ -298,25 +300,23 @@ class Connection:
         elif isinstance(method, spec.Connection.UpdateSecret):
             self.write(write_method(0, spec.Connection.UpdateSecretOk()))
         else:
-            raise CommandInvalid("unimplemented method")
+            raise ChannelMisused("unexpected method in connection state running")
 
     def _open_channel(self, kind: int, number: int, payload: bytes) -> None:
         if kind != METHOD:
             raise unfit_frame(kind, number, payload)
         method = read_method(payload)
-        if isinstance(method, spec.Channel.Close | spec.Channel.CloseOk):
+        if isinstance(method, spec.Channel.CloseOk):
             return  # both have closed it
-        refusal: Refusal | None = None
         if not isinstance(method, spec.Channel.Open):
             refusal = ChannelMisused("expected 'channel.open'")
-        elif len(self._channels) >= self.channel_max:
-            refusal = NotAllowed(
+            refusal.subject = method_of(payload)
+            raise refusal
+        if len(self._channels) >= self.channel_max:
+            raise NotAllowed(
                 f"number of channels opened ({len(self._channels)}) has reached the "
                 f"negotiated channel_max ({self.channel_max})"
             )
-        if refusal is not None:
-            refusal.subject = method_of(payload)
-            raise refusal
         channel = self._channels[number] = Channel(self, number)
         channel.send(spec.Channel.OpenOk())
 

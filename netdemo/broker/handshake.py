@@ -10,7 +10,7 @@ from pika import spec
 
 from netdemo.broker.login import mechanisms
 from netdemo.broker.wire import raw, write_method
-from netdemo.errors import CommandInvalid, NotAllowed, Refusal
+from netdemo.errors import ChannelMisused, NotAllowed, Refusal
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -59,6 +59,7 @@ class Handshake:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._expected: type | None = spec.Connection.StartOk
+        self._state = "starting"
         self._user: User | None = None
         self._login: Deferred[Any] | None = None
 
@@ -76,7 +77,7 @@ class Handshake:
         :raises Refusal: for one that is not expected, or not allowed.
         """
         if self._expected is None or not isinstance(method, self._expected):
-            raise CommandInvalid(f"unexpected method {method.NAME}")
+            raise ChannelMisused(f"unexpected method in connection state {self._state}")
         self._expected = None
         if isinstance(method, spec.Connection.StartOk):
             self._log_in(method)
@@ -106,7 +107,7 @@ class Handshake:
     def _logged_in(self, user: User) -> None:
         self._login = None
         self._user = user
-        self._expected = spec.Connection.TuneOk
+        self._expected, self._state = spec.Connection.TuneOk, "tuning"
         tune = spec.Connection.Tune(CHANNEL_MAX, FRAME_MAX, HEARTBEAT)
         self._connection.broker.turns.run(self._send, tune)
 
@@ -123,7 +124,7 @@ class Handshake:
         _check("channel_max", method.channel_max, 1, CHANNEL_MAX)
         _check("frame_max", method.frame_max, FRAME_MIN, FRAME_MAX)
         connection.tuned(method.channel_max, method.frame_max, method.heartbeat)
-        self._expected = spec.Connection.Open
+        self._expected, self._state = spec.Connection.Open, "opening"
 
     def _open(self, method: Any) -> None:
         connection = self._connection

@@ -12,14 +12,23 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pika import spec
 
-from netdemo.broker.properties import Bounded
+from netdemo.broker.properties import START, Bounded
 from netdemo.broker.tables import read_table
 from netdemo.broker.terms import shown
 from netdemo.errors import CommandInvalid, FrameRefused, Refusal, SyntaxRefused, UnexpectedFrame
-from netdemo.frames import BODY, HEADER, METHOD, OVERHEAD, frame
+from netdemo.frames import (
+    BODY,
+    HEADER,
+    METHOD,
+    OVERHEAD,
+    FrameEndError,
+    FrameTooLargeError,
+    frame,
+)
 
 if TYPE_CHECKING:
     from pika.amqp_object import Method
+    from pika.exceptions import InvalidFrameError
 
     from netdemo.broker.message import Message
 
@@ -130,12 +139,31 @@ def unknown_frame(kind: int, payload: bytes) -> FrameRefused:
     return FrameRefused(f"type {kind}, all octets = {shown(('', payload))}: unknown_frame")
 
 
+def broken_frame(error: InvalidFrameError, frame_max: int) -> FrameRefused:
+    """Return the refusal of what is no frame."""
+    if isinstance(error, FrameTooLargeError):
+        limit = frame_max - OVERHEAD
+        octets, problem = b"", f"{{frame_too_large,{error.length},{limit}}}"
+    elif isinstance(error, FrameEndError):
+        octets, problem = error.payload, f"{{invalid_frame_end_marker,{error.end}}}"
+    else:
+        return FrameRefused(str(error))
+    return FrameRefused(f"type {error.kind}, all octets = {shown(('', octets))}: {problem}")
+
+
+def misplaced_frame(kind: int, payload: bytes) -> UnexpectedFrame:
+    """Return the refusal of a frame on a channel where it can't be."""
+    return UnexpectedFrame(f"type {kind}, all octets = {shown(('', payload))}")
+
+
 def unfit_frame(kind: int, number: int, payload: bytes) -> Refusal:
     """Return the refusal of a frame that is not a method's where one is expected."""
-    if kind not in (HEADER, BODY, HEARTBEAT) or (kind == HEARTBEAT and payload):
+    is_short_header = kind == HEADER and len(payload) < START.size
+    is_full_heartbeat = kind == HEARTBEAT and payload
+    if kind not in (HEADER, BODY, HEARTBEAT) or is_short_header or is_full_heartbeat:
         return unknown_frame(kind, payload)
     if kind == HEARTBEAT or number == 0:
-        return UnexpectedFrame(f"type {kind}, all octets = {shown(('', payload))}")
+        return misplaced_frame(kind, payload)
     return UnexpectedFrame("expected method frame, got non method frame instead")
 
 
