@@ -21,7 +21,8 @@ ROOT = Path(__file__).absolute().parent.parent
 FLOORS = (
     (
         "netdemo",
-        "errors address frames transport waiters pausing coercion tls connecting listening",
+        "errors address frames transport waiters pausing coercion tls mutual_tls connecting "
+        "listening",
     ),
     ("netdemo.echo", "client datagrams server"),
     ("netdemo.poetry", "client file lingering sending server"),

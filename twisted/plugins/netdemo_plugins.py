@@ -2,6 +2,8 @@
 
 from twisted.application.service import ServiceMaker
 
+from netdemo.mutual_tls import MutualTLSParser
+
 echo = ServiceMaker(
     "netdemo echo",
     "netdemo.tap.echo",
@@ -29,3 +31,5 @@ amqp_broker = ServiceMaker(
     "An AMQP 0-9-1 broker that answers as RabbitMQ does.",
     "amqp-broker",
 )
+
+mutual_tls = MutualTLSParser()
