@@ -14,7 +14,7 @@ import attrs
 LOG_N: Final = 14
 BLOCK_SIZE: Final = 8
 PARALLELISM: Final = 1
-"""Of new hashes: 16 MiB, and some 50 ms, for each password that is tried."""
+"""Of new hashes: 16 MiB, and 50 to 100 ms, for each password that is tried."""
 
 MAX_COST: Final = 2**20
 """Of a hash that is read, N * r * p: eight times that of a new one, in 128 MiB at most."""
