@@ -6,6 +6,7 @@ and how to restart it is said by a class for each broker.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -75,15 +76,23 @@ class Contract(TidyTestCase):
         await channel.call(spec.Queue.Declare(queue=name, arguments=table))
         return name
 
-    async def settle(self, channel: Channel, *queues: str) -> None:
-        """Return when whatever these queues had to send has come."""
-        for queue in queues:
-            await channel.call(spec.Queue.Declare(queue=queue, passive=True))
+    async def settle(self, channel: Channel) -> None:
+        """Return when the broker has done what was asked on a channel."""
+        await channel.call(spec.Channel.Flow(active=True))
 
-    async def count(self, channel: Channel, queue: str) -> int:
-        """Return how many messages are ready in a queue."""
-        declared = await channel.call(spec.Queue.Declare(queue=queue, passive=True))
-        return int(declared.message_count)
+    async def drain(self, queue: str, channel: Channel | None = None) -> list[bytes]:
+        """Take all that is ready in a queue; it fails with deliveries that nobody expected.
+
+        That is how to look into a queue: RabbitMQ counts its messages for a passive declaration
+        before it has put in what was published before.
+        """
+        channel = channel or await self.channel()
+        found = []
+        while (got := await channel.get(queue)) is not None:
+            found.append(got.body)
+        await self.settle(channel)
+        self.assertEqual(channel.received, [])
+        return found
 
     async def closes_channel(
         self, channel: Channel, method: Method, reply_code: int, reply_text: str
@@ -116,17 +125,15 @@ class Contract(TidyTestCase):
         for client in self._clients:
             await client.close()
         if self._names:
-            channel = await (await self._another()).open_channel()
+            client = Client()
+            await self.dial(client)
+            await client.shake_hands()
             for name in self._names:
-                await channel.call(spec.Queue.Delete(queue=name))
+                channel = await client.open_channel()
                 await channel.call(spec.Exchange.Delete(exchange=name))
-            await channel.client.close()
-
-    async def _another(self) -> Client:
-        client = Client()
-        await self.dial(client)
-        await client.shake_hands()
-        return client
+                with contextlib.suppress(ChannelRefused):  # exclusive to one that just ended
+                    await channel.call(spec.Queue.Delete(queue=name))
+            await client.close()
 
 
 def on(broker: type[Contract]) -> dict[str, type[Contract]]:

@@ -274,11 +274,18 @@ class Client(Protocol):
         self.transport.write(data)
 
     async def close(self) -> None:
-        """End the connection if it has not ended; return when it is gone."""
+        """End the connection, politely if the broker has not ended it; return when it is gone."""
         if self.connection.ended is None:
             self.send(spec.Connection.Close(200, "done", 0, 0))
             self.end(Lost("the test has closed the connection"))
+        elif not self.lost.called:
+            self.abort()
         await self.lost
+
+    def abort(self) -> None:
+        """Drop the connection without a word."""
+        assert self.transport is not None
+        self.transport.abortConnection()  # type: ignore[attr-defined]
 
     def end(self, error: Exception) -> None:
         """Fail all who wait."""
@@ -304,7 +311,7 @@ class Client(Protocol):
             self.heartbeats += 1
         elif isinstance(value, frame.ProtocolHeader):
             self.connection.put(data)
-        elif value.channel_number:
+        elif value.channel_number in self.channels:
             self.channels[value.channel_number].arrived(value, data)
         elif isinstance(value.method, spec.Connection.Close):
             self.send(spec.Connection.CloseOk())

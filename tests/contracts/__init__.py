@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.contracts.consuming import Consuming
+from tests.contracts.acknowledging import Acknowledging, Prefetching
+from tests.contracts.consuming import CancelledByBroker, ConsumersTogether, Consuming, Getting
 from tests.contracts.exchanges import Exchanges
 
 if TYPE_CHECKING:
     from tests.contract import Contract
 
-SUITES: tuple[type[Contract], ...] = (Consuming, Exchanges)
+SUITES: tuple[type[Contract], ...] = (
+    Getting,
+    Consuming,
+    ConsumersTogether,
+    CancelledByBroker,
+    Acknowledging,
+    Prefetching,
+    Exchanges,
+)
