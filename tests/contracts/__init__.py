@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from tests.contracts.acknowledging import Acknowledging, Prefetching
 from tests.contracts.consuming import CancelledByBroker, ConsumersTogether, Consuming, Getting
-from tests.contracts.exchanges import Exchanges
+from tests.contracts.exchanges import BindingExchanges, Declaring
+from tests.contracts.routing import Routing
 
 if TYPE_CHECKING:
     from tests.contract import Contract
@@ -18,5 +19,7 @@ SUITES: tuple[type[Contract], ...] = (
     CancelledByBroker,
     Acknowledging,
     Prefetching,
-    Exchanges,
+    Declaring,
+    BindingExchanges,
+    Routing,
 )
