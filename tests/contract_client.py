@@ -31,6 +31,9 @@ HEAD = 7
 """Bytes of a frame before its payload."""
 
 
+Kind = type | tuple[type, ...]
+
+
 class Refused(Exception):
     """The broker closed a channel or a connection."""
 
@@ -69,9 +72,9 @@ class Inbox:
     def __init__(self) -> None:
         self.received: list[Any] = []
         self.ended: Exception | None = None
-        self._waiting: deque[tuple[type, Deferred[Any]]] = deque()
+        self._waiting: deque[tuple[Kind, Deferred[Any]]] = deque()
 
-    def next(self, kind: type) -> Deferred[Any]:
+    def next(self, kind: Kind) -> Deferred[Any]:
         """Return the next that comes, a method or a `Content`; it must be a `kind`."""
         if self.received:
             return _only(kind, self.received.pop(0))
@@ -109,6 +112,7 @@ class Channel(Inbox):
         self.client = client
         self.number = number
         self._calls: deque[Deferred[Any]] = deque()
+        self._confirmed: set[int] = set()
         self._method: Any = None
         self._header: Any = None
         self._payload = b""
@@ -157,6 +161,17 @@ class Channel(Inbox):
         """Take a message from a queue, ``None`` when there is none."""
         answer = await self.call(spec.Basic.Get(0, queue, no_ack))
         return answer if isinstance(answer, Content) else None
+
+    async def confirms(self, count: int) -> dict[int, bool]:
+        """Return for the next `count` messages that the broker tells of whether it took them."""
+        told: dict[int, bool] = {}
+        while len(told) < count:
+            method = await self.next((spec.Basic.Ack, spec.Basic.Nack))
+            last = method.delivery_tag
+            tags = set(range(1 if method.multiple else last, last + 1)) - self._confirmed
+            told.update(dict.fromkeys(tags, isinstance(method, spec.Basic.Ack)))
+            self._confirmed |= tags
+        return told
 
     async def close(self) -> None:
         """Close the channel."""
@@ -339,7 +354,7 @@ def _method(item: Any) -> Any:
     return item.method if isinstance(item, Content) else item
 
 
-def _only(kind: type, item: Any) -> Deferred[Any]:
+def _only(kind: Kind, item: Any) -> Deferred[Any]:
     if isinstance(_method(item), kind):
         return succeed(item)
     return fail(AssertionError(f"{item} came, not {kind}"))

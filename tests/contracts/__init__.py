@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from tests.contracts.acknowledging import Acknowledging, Prefetching
 from tests.contracts.consuming import CancelledByBroker, ConsumersTogether, Consuming, Getting
 from tests.contracts.exchanges import BindingExchanges, Declaring
+from tests.contracts.queue_arguments import QueueArguments, QueueEquivalence
+from tests.contracts.queues import Binding, Exclusive, Queues
 from tests.contracts.routing import Routing
 
 if TYPE_CHECKING:
@@ -22,4 +24,9 @@ SUITES: tuple[type[Contract], ...] = (
     Declaring,
     BindingExchanges,
     Routing,
+    Queues,
+    Exclusive,
+    Binding,
+    QueueArguments,
+    QueueEquivalence,
 )

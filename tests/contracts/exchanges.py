@@ -130,9 +130,7 @@ class Declaring(Contract):
     async def test_names_of_the_brokers_own_can_not_be_deleted(self) -> None:
         for name in ("amq.direct", "amq.odd"):
             channel = await self.channel()
-            text = (
-                f"ACCESS_REFUSED - deletion of system exchange '{name}' in vhost '/' not allowed"
-            )
+            text = f"ACCESS_REFUSED - deletion of system exchange '{name}' in vhost '/' not allowed"
             await self.closes_channel(channel, spec.Exchange.Delete(exchange=name), 403, text)
 
     async def test_nothing_can_be_done_to_the_default_exchange(self) -> None:
