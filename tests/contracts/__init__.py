@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING
 from tests.contracts.acknowledging import Acknowledging, Prefetching
 from tests.contracts.consuming import CancelledByBroker, ConsumersTogether, Consuming, Getting
 from tests.contracts.exchanges import BindingExchanges, Declaring
+from tests.contracts.publishing import (
+    Confirming,
+    Copying,
+    Passing,
+    Prioritising,
+    Refusing,
+    Returning,
+)
 from tests.contracts.queue_arguments import QueueArguments, QueueEquivalence
 from tests.contracts.queues import Binding, Exclusive, Queues
 from tests.contracts.routing import Routing
+from tests.contracts.transactions import Transactions
 
 if TYPE_CHECKING:
     from tests.contract import Contract
@@ -29,4 +38,11 @@ SUITES: tuple[type[Contract], ...] = (
     Binding,
     QueueArguments,
     QueueEquivalence,
+    Passing,
+    Refusing,
+    Copying,
+    Returning,
+    Confirming,
+    Prioritising,
+    Transactions,
 )
