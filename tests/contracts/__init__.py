@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from tests.contracts.acknowledging import Acknowledging, Prefetching
 from tests.contracts.consuming import CancelledByBroker, ConsumersTogether, Consuming, Getting
+from tests.contracts.dead_letters import DeadLettering, DeliveryLimit
 from tests.contracts.exchanges import BindingExchanges, Declaring
+from tests.contracts.limits import Expiring, Overflowing
 from tests.contracts.publishing import (
     Confirming,
     Copying,
@@ -17,6 +19,7 @@ from tests.contracts.publishing import (
 )
 from tests.contracts.queue_arguments import QueueArguments, QueueEquivalence
 from tests.contracts.queues import Binding, Exclusive, Queues
+from tests.contracts.replies import Replies
 from tests.contracts.routing import Routing
 from tests.contracts.transactions import Transactions
 
@@ -45,4 +48,9 @@ SUITES: tuple[type[Contract], ...] = (
     Confirming,
     Prioritising,
     Transactions,
+    Expiring,
+    Overflowing,
+    DeadLettering,
+    DeliveryLimit,
+    Replies,
 )
