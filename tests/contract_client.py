@@ -288,6 +288,10 @@ class Client(Protocol):
         assert self.transport is not None
         self.transport.write(data)
 
+    def heartbeat_now(self) -> None:
+        """Send a heartbeat."""
+        self.write(frame.Heartbeat().marshal())
+
     async def close(self) -> None:
         """End the connection, politely if the broker has not ended it; return when it is gone."""
         if self.connection.ended is None:
@@ -299,6 +303,7 @@ class Client(Protocol):
 
     def abort(self) -> None:
         """Drop the connection without a word."""
+        self.end(Lost("the test has dropped the connection"))
         assert self.transport is not None
         self.transport.abortConnection()  # type: ignore[attr-defined]
 

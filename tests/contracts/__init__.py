@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.contracts.acknowledging import Acknowledging, Prefetching
+from tests.contracts.connections import Channels, Ending, Opening
 from tests.contracts.consuming import CancelledByBroker, ConsumersTogether, Consuming, Getting
 from tests.contracts.dead_letters import DeadLettering, DeliveryLimit
+from tests.contracts.durability import Durability
 from tests.contracts.exchanges import BindingExchanges, Declaring
 from tests.contracts.limits import Expiring, Overflowing
 from tests.contracts.publishing import (
@@ -22,6 +24,7 @@ from tests.contracts.queues import Binding, Exclusive, Queues
 from tests.contracts.replies import Replies
 from tests.contracts.routing import Routing
 from tests.contracts.transactions import Transactions
+from tests.contracts.wire import Frames
 
 if TYPE_CHECKING:
     from tests.contract import Contract
@@ -53,4 +56,9 @@ SUITES: tuple[type[Contract], ...] = (
     DeadLettering,
     DeliveryLimit,
     Replies,
+    Opening,
+    Ending,
+    Channels,
+    Frames,
+    Durability,
 )
