@@ -227,6 +227,13 @@ class IdTests(SynchronousTestCase):
         store.add_queue(1, "/", "old", False, b"")
         self.assertEqual([LAST_QUEUE_ID, 2], [store.new_queue_id() for _ in range(2)])
 
+    def test_id_of_a_removed_queue_is_free_again(self) -> None:
+        store = memory_store(Clock())
+        self.patch(store, "_last_queue_id", LAST_QUEUE_ID)
+        store.add_queue(1, "/", "old", False, b"")
+        store.remove_queue(1)
+        self.assertEqual(1, store.new_queue_id())
+
 
 class OutsideTests(SynchronousTestCase):
     """What is left of a range without others."""

@@ -81,6 +81,14 @@ class CommitTests(SynchronousTestCase):
         self.assertTrue(self.thread.idle)
         self.assertEqual(["gone"], self.told)
 
+    def test_told_in_order_though_the_first_was_removed(self) -> None:
+        self.put(0, "gone")
+        self.store.remove(1, 0)
+        self.store.on_disk(partial(self.told.append, "nothing"))
+        self.assertEqual([], self.told)
+        self.store.commit()
+        self.assertEqual(["gone", "nothing"], self.told)
+
     def test_removed_before_commit_is_told_in_order(self) -> None:
         self.put(0, "first")
         self.store.commit()
@@ -262,6 +270,13 @@ class FailureTests(SynchronousTestCase):
         self.put_much()
         [(exchanges,)] = self.database.writer.execute("SELECT count(*) FROM exchanges")
         self.assertEqual(0, exchanges)
+
+    def test_error_that_leaves_the_transaction_open_is_rolled_back(self) -> None:
+        self.store.add_exchange("/", "e", "fanout", False, False, None)  # type: ignore[arg-type]
+        self.store.commit()
+        self.clock.advance(RETRY)
+        self.assertEqual("NOT NULL constraint failed: exchanges.arguments", self.store.failing)
+        self.successResultOf(self.store.close())
 
     def test_close_tries_at_once_once_more(self) -> None:
         self.fill_up()

@@ -145,7 +145,6 @@ class Store(Commits):
         """Remove a queue and its messages; its bindings are removed one by one."""
         self._queue_ids.discard(queue_id)
         self._define("DELETE FROM queues WHERE id = ?", queue_id)
-        self._batch.delivered.pop(queue_id, None)
         self.purge(queue_id)
 
     def add_binding(
