@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
-from types import ModuleType
 from typing import Any
 
 from twisted.application.service import IService, MultiService
 from twisted.internet import reactor
 from zope.interface.verify import verifyObject
 
+from netdemo.broker import server
 from netdemo.broker.login import Peer
+from netdemo.broker.memory import MAX_MEMORY
 from netdemo.broker.users import Users
 from netdemo.tap import broker
 from tests.folders import temporary_folder
@@ -93,10 +93,7 @@ class BrokerServiceTests(CommandTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.given: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-        server: Any = ModuleType("netdemo.broker.server")
-        server.broker_service = self.broker_service
-        sys.modules[server.__name__] = server  # it is not there yet
-        self.addCleanup(sys.modules.pop, server.__name__)
+        self.patch(server, "broker_service", self.broker_service)
 
     def broker_service(self, *arguments: Any, **options: Any) -> MultiService:
         """Note how the broker's own function is called."""
@@ -108,7 +105,7 @@ class BrokerServiceTests(CommandTestCase):
         options = {
             "store": None,
             "users": None,
-            "max_memory": broker.MAX_MEMORY,
+            "max_memory": MAX_MEMORY,
             "max_connections": None,
             "grace": 5,
         }

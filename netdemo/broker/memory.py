@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from netdemo.broker.message import Message
 
-MAX_MEMORY: Final = 1024 * 1024 * 1024
+MAX_MEMORY: Final = 512 * 1024 * 1024
 """Bytes of messages in memory above which publishers are blocked."""
 
 _LOW_WATER: Final = 0.9

@@ -21,7 +21,7 @@ from netdemo.broker.wire import HEARTBEAT_FRAME
 from netdemo.listening import GRACE, GracefulService, LimitedFactory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from twisted.internet.defer import Deferred
@@ -148,32 +148,21 @@ class BrokerFactory(LimitedFactory):
 
 
 class BrokerService(MultiService):
-    """Runs a broker while it runs; what is durable is in the folder `store`, if there is one.
+    """Runs the broker that `make_broker` returns, on what `listening` listens on.
 
     `broker` is ``None`` while it does not run. Starting raises `StartupError` when an endpoint
     can't be listened on, or the store can't be used. Stopping tells the peers that it stops, gives
-    them `grace` seconds to close, and fires when the store is closed.
+    them time to close, and fires when the store is closed.
     """
 
     def __init__(
-        self,
-        endpoints: Sequence[str],
-        reactor: Any,
-        *,
-        store: Path | None = None,
-        users: Users | None = None,
-        max_memory: int = MAX_MEMORY,
-        max_connections: int | None = None,
-        grace: float = GRACE,
+        self, make_broker: Callable[[], Broker], factory: BrokerFactory, listening: GracefulService
     ) -> None:
         super().__init__()
         self.broker: Broker | None = None
-        self._reactor = reactor
-        self._folder = store
-        self._users = users or guest_only()
-        self._max_memory = max_memory
-        self._factory = BrokerFactory(reactor, max_connections)
-        GracefulService(endpoints, self._factory, reactor, grace).setServiceParent(self)
+        self._make_broker = make_broker
+        self._factory = factory
+        listening.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
         self._start_broker()
@@ -190,15 +179,33 @@ class BrokerService(MultiService):
     def _start_broker(self) -> None:
         # Not before: twistd forks when everything is built, and a store has a thread.
         if self.broker is None:
-            store = None if self._folder is None else open_store(self._folder, self._reactor)
-            self.broker = Broker(self._reactor, self._users, store, self._max_memory)
-            self._factory.broker = self.broker
+            self.broker = self._factory.broker = self._make_broker()
 
     def _stop_broker(self) -> Deferred[None] | None:
         broker, self.broker = self.broker, None
         return None if broker is None else broker.stop()
 
 
-def broker_service(endpoints: Sequence[str], reactor: Any, **options: Any) -> BrokerService:
-    """Run a broker on `endpoints`; the options are those of `BrokerService`."""
-    return BrokerService(endpoints, reactor, **options)
+def broker_service(
+    endpoints: Sequence[str],
+    reactor: Any,
+    *,
+    store: Path | None = None,
+    users: Users | None = None,
+    max_memory: int = MAX_MEMORY,
+    max_connections: int | None = None,
+    grace: float = GRACE,
+) -> BrokerService:
+    """Run a broker on `endpoints`, with what is durable in the folder `store`, if there is one.
+
+    Without `users` there is the user guest, who may log in from this machine alone. Above
+    `max_memory` bytes of messages publishers are blocked. Peers have `grace` seconds to close.
+    """
+
+    def make_broker() -> Broker:
+        opened = None if store is None else open_store(store, reactor)
+        return Broker(reactor, users or guest_only(), opened, max_memory)
+
+    factory = BrokerFactory(reactor, max_connections)
+    listening = GracefulService(endpoints, factory, reactor, grace)
+    return BrokerService(make_broker, factory, listening)

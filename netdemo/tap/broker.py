@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.threads import deferToThread
 from twisted.python import usage
 
+from netdemo.broker.memory import MAX_MEMORY
 from netdemo.broker.users_file import read_users
 from netdemo.coercion import positive_integer
 from netdemo.errors import StartupError
@@ -16,9 +17,6 @@ from netdemo.tap.options import ListeningOptions
 
 if TYPE_CHECKING:
     from twisted.application.service import IService
-
-MAX_MEMORY: Final = 256 * 1024 * 1024
-"""Bytes that messages may take, unless said otherwise."""
 
 
 class Options(ListeningOptions):

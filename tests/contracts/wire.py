@@ -42,12 +42,16 @@ class Frames(Contract):
         self.assert_refused(refused, reply_code, reply_text, method)
         return channel.client
 
-    async def dropped(self, data: bytes) -> None:
-        """Send bytes for which the broker must drop the connection without a word."""
+    async def ends(self, data: bytes) -> None:
+        """Send bytes for which the broker must end the connection.
+
+        RabbitMQ does so without a word, or with an internal error of its own; ours says why.
+        """
         channel = await self.channel()
         channel.client.write(data)
         await channel.client.lost
-        self.assertNotIsInstance(channel.ended, ConnectionRefused)
+        if isinstance(channel.ended, ConnectionRefused):
+            self.assertIn(channel.ended.reply_code, (501, 502, 503, 541))
 
     async def test_frames_that_are_none(self) -> None:
         for kind, channel, payload, reason in (
@@ -123,7 +127,7 @@ class Frames(Contract):
     async def test_a_content_header_that_can_not_be_decoded(self) -> None:
         for flags, rest in ((0x8000, b"\xc8abc"), (0, b"abc"), (1, b"\x00\x00")):
             payload = struct.pack(">HHQH", BASIC, 0, 0, flags) + rest
-            await self.refused(PUBLISH + encode(HEADER, 1, payload), 541, "INTERNAL_ERROR")
+            await self.ends(PUBLISH + encode(HEADER, 1, payload))
 
     async def test_arguments_that_can_not_be_decoded(self) -> None:
         for method, arguments, told in (
@@ -137,7 +141,7 @@ class Frames(Contract):
 
     async def test_methods_that_nobody_knows(self) -> None:
         for channel, class_id, method_id in ((1, 60, 99), (1, 99, 10), (0, 10, 99)):
-            await self.dropped(encode(METHOD, channel, struct.pack(">HH", class_id, method_id)))
+            await self.ends(encode(METHOD, channel, struct.pack(">HH", class_id, method_id)))
 
     async def test_heartbeats_are_taken_on_channel_0_alone(self) -> None:
         channel = await self.channel()
