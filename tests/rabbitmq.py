@@ -34,6 +34,9 @@ PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 START_TIMEOUT = 120.0
 """Seconds until a node that does not come up, or does not answer, is an error."""
 
+EMBEDDED_PORT = 5672
+"""Where the bridge's own broker listens, which is not to be chosen."""
+
 COOKIE = secrets.token_hex()
 """By which the nodes of this test run know each other, and ``rabbitmqctl`` them."""
 
@@ -210,6 +213,17 @@ def free_ports(count: int) -> list[int]:
                 stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
                 ports.add(port)
         return list(ports)
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a broker could listen on a port of 127.0.0.1."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 @cache

@@ -46,7 +46,7 @@ FLOORS = (
         "options connection stdio output progress ping echo poetry send receive passwd command "
         "main",
     ),
-    ("netdemo.tap", "options command echo poetry broker bridge"),
+    ("netdemo.tap", "options command embedded echo poetry broker bridge"),
     ("twisted.plugins", "netdemo_plugins"),
 )
 ORDER = [

@@ -213,8 +213,8 @@ class BridgeTests(CommandTestCase):
 
     command = bridge
 
-    def test_default_broker_is_on_this_machine(self) -> None:
-        self.assertEqual(["amqp://guest:guest@127.0.0.1:5672/"], self.parse()["broker"])
+    def test_no_broker_is_named_by_default(self) -> None:
+        self.assertEqual([], self.parse()["broker"])
 
     def test_environment_names_the_broker(self) -> None:
         self.patch(os, "environ", {"NETDEMO_BROKER": "amqp://mq.example"})
@@ -286,6 +286,10 @@ class BridgeServiceTests(CommandTestCase):
     command = bridge
     push = "/queue/x@tcp:7001"
     pull = "/queue/x@tcp:7002"
+
+    def service(self, *arguments: str) -> Any:
+        """Return the bridge to a broker that is named."""
+        return super().service("--broker=amqp://127.0.0.1/", *arguments)
 
     def route(self, name: str, *arguments: str) -> object:
         """Return the route of the child `name` of the service that is made of `arguments`."""

@@ -42,7 +42,7 @@ class BrokerTests(CommandTestCase):
     def test_there_are_limits_for_memory_and_grace_by_default(self) -> None:
         options = self.parse()
         limits = [options[name] for name in ("max-memory", "max-connections", "grace")]
-        self.assertEqual([256 * 1024 * 1024, None, 5], limits)
+        self.assertEqual([512 * 1024 * 1024, None, 5], limits)
 
     def test_store_is_made_absolute_since_twistd_changes_its_folder(self) -> None:
         path = self.folder / "store"

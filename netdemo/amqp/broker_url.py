@@ -125,9 +125,14 @@ class BrokerURL:
         return wrapClientTLS(self.connections, endpoint)
 
 
+def named_broker_url() -> str | None:
+    """Return what the environment says."""
+    return os.environ.get(BROKER_VARIABLE) or None
+
+
 def default_broker_url() -> str:
     """Return what the environment says, or the broker that a machine has after installing one."""
-    return os.environ.get(BROKER_VARIABLE) or DEFAULT_BROKER
+    return named_broker_url() or DEFAULT_BROKER
 
 
 def redacted(url: str) -> str:

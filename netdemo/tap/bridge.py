@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.application.service import Service
+from twisted.logger import Logger
 from twisted.python import usage
 
 from netdemo.bridge.routes import (
@@ -18,6 +20,7 @@ from netdemo.coercion import positive_integer
 from netdemo.errors import AddressError, BrokerURLError
 from netdemo.listening import check_endpoint
 from netdemo.tap.command import command_service
+from netdemo.tap.embedded import EmbeddedBroker
 from netdemo.tap.options import Options as CommandOptions
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from netdemo.address import Destination
 
 DEFAULT_PUSH = "/queue/hello@tcp:7001:interface=127.0.0.1"
+BROKER_ENDPOINT = "tcp:5672:interface=127.0.0.1"
 DEFAULT_PULL = "/queue/hello@tcp:7002:interface=127.0.0.1"
 
 
@@ -41,8 +45,9 @@ class Options(CommandOptions):
         "Gives programs that can open a TCP socket RabbitMQ: each line sent to a --push endpoint "
         "is published, each message of a --pull destination is one line. DEST is /queue/NAME, "
         "/amq/queue/NAME, /topic/KEY or /exchange/NAME/KEY. Without --broker the environment "
-        "variable NETDEMO_BROKER names it, else amqp://guest:guest@127.0.0.1:5672/. Without a "
-        f"route: --push {DEFAULT_PUSH} --pull {DEFAULT_PULL}. "
+        "variable NETDEMO_BROKER names it; if nothing does, the bridge runs a broker of its own, "
+        f"in memory, on {BROKER_ENDPOINT}. "
+        f"Without a route: --push {DEFAULT_PUSH} --pull {DEFAULT_PULL}. "
         "Example: twistd -n amqp-bridge --push /queue/log@tcp:7001 --pull /queue/log@tcp:7002"
     )
     optFlags = [
@@ -91,10 +96,12 @@ class Options(CommandOptions):
 
     def postOptions(self) -> None:
         if not self["broker"]:
-            from netdemo.amqp.broker_url import default_broker_url
+            from netdemo.amqp.broker_url import named_broker_url
 
-            self.opt_broker(default_broker_url())
-        if not self["push"] and not self["pull"]:
+            if (url := named_broker_url()) is not None:
+                self.opt_broker(url)
+        self["hint"] = not self["push"] and not self["pull"]
+        if self["hint"]:
             self.opt_push(DEFAULT_PUSH)
             self.opt_pull(DEFAULT_PULL)
         routes = [("push", *route) for route in self["push"]]
@@ -108,7 +115,9 @@ def makeService(options: Options) -> IService:
     """Build the bridge."""
     from twisted.internet import reactor
 
+    from netdemo.amqp.broker_url import DEFAULT_BROKER
     from netdemo.bridge.service import bridge_service
+    from netdemo.broker.server import broker_service
 
     pushes = [
         PushRoute(destination, endpoint, options["ack"] == 1, options["max-record"])
@@ -118,8 +127,23 @@ def makeService(options: Options) -> IService:
         PullRoute(destination, endpoint, options["prefetch"])
         for destination, endpoint in options["pull"]
     ]
-    service = bridge_service(options["broker"], [*pushes, *pulls], reactor)
+    urls = options["broker"] or [DEFAULT_BROKER]
+    service = bridge_service(urls, [*pushes, *pulls], reactor)
+    if options["hint"]:
+        Hint().setServiceParent(service)
+    if not options["broker"]:
+        service = EmbeddedBroker(broker_service([BROKER_ENDPOINT], reactor), service)
     return command_service(options.command, service)
+
+
+class Hint(Service):
+    """Logs what to type next, where no route was given."""
+
+    _log = Logger()
+
+    def startService(self) -> None:
+        super().startService()
+        self._log.info("to send lines: nc -N 127.0.0.1 7001; to read them: nc 127.0.0.1 7002")
 
 
 def _route(text: str) -> tuple[Destination, str]:
