@@ -139,7 +139,7 @@ class Channel(Inbox):
     def publish(
         self,
         exchange: str,
-        routing_key: str,
+        routing_key: str | bytes,
         body: bytes = b"",
         properties: BasicProperties | None = None,
         mandatory: bool = False,

@@ -23,6 +23,7 @@ from tests.contracts.queue_arguments import QueueArguments, QueueEquivalence
 from tests.contracts.queues import Binding, Exclusive, Queues
 from tests.contracts.replies import Replies
 from tests.contracts.routing import Routing
+from tests.contracts.texts import Texts
 from tests.contracts.transactions import Transactions
 from tests.contracts.wire import Frames
 
@@ -60,5 +61,6 @@ SUITES: tuple[type[Contract], ...] = (
     Ending,
     Channels,
     Frames,
+    Texts,
     Durability,
 )

@@ -172,6 +172,36 @@ class Prefetching(Contract):
         self.assertEqual(await bodies(channel, 1), [b"3"])
         self.assertEqual(await self.drain(queue, channel), [b"4", b"5"])
 
+    async def test_a_limit_of_the_channel_holds_beside_those_of_consumers(self) -> None:
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        publish(channel, queue, *(b"%d" % number for number in range(1, 6)))
+        await channel.call(spec.Basic.Qos(prefetch_count=2))
+        await channel.call(spec.Basic.Qos(prefetch_count=3, global_qos=True))
+        for _ in range(2):
+            await channel.call(spec.Basic.Consume(queue=queue))
+        self.assertEqual(await bodies(channel, 3), [b"1", b"2", b"3"])
+        self.assertEqual(await self.drain(queue, channel), [b"4", b"5"])
+
+    async def test_a_later_limit_of_consumers_ends_that_of_the_channel(self) -> None:
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        publish(channel, queue, *(b"%d" % number for number in range(1, 6)))
+        await channel.call(spec.Basic.Qos(prefetch_count=1, global_qos=True))
+        await channel.call(spec.Basic.Qos(prefetch_count=2))
+        for _ in range(2):
+            await channel.call(spec.Basic.Consume(queue=queue))
+        self.assertEqual(await bodies(channel, 4), [b"1", b"2", b"3", b"4"])
+        self.assertEqual(await self.drain(queue, channel), [b"5"])
+
+    async def test_a_higher_limit_of_the_channel_makes_room(self) -> None:
+        channel, _ = await self.full(prefetch_count=1, global_qos=True)
+        await bodies(channel, 1)
+        await channel.call(spec.Basic.Qos(prefetch_count=3, global_qos=True))
+        self.assertEqual(await bodies(channel, 2), [b"2", b"3"])
+        await channel.call(spec.Basic.Qos(prefetch_count=0, global_qos=True))
+        self.assertEqual(await bodies(channel, 2), [b"4", b"5"])
+
     async def test_no_prefetch_count_is_no_limit(self) -> None:
         channel, queue = await self.full(prefetch_count=0)
         self.assertEqual(await bodies(channel, 5), [b"1", b"2", b"3", b"4", b"5"])

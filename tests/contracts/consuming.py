@@ -214,6 +214,22 @@ class ConsumersTogether(Contract):
         self.assertEqual(await bodies(high, 2), [b"1", b"2"])
         self.assertEqual(await bodies(low, 1), [b"3"])
 
+    async def test_a_requeued_message_goes_to_the_next_in_turn(self) -> None:
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        await channel.call(spec.Basic.Qos(prefetch_count=1))
+        for tag in ("one", "two"):
+            await channel.call(spec.Basic.Consume(queue=queue, consumer_tag=tag))
+        publish(channel, queue, b"a")
+        seen = []
+        for _ in range(4):
+            method = (await channel.next(spec.Basic.Deliver)).method
+            seen.append((method.consumer_tag, method.delivery_tag, method.redelivered))
+            channel.send(spec.Basic.Nack(method.delivery_tag))
+        self.assertEqual(
+            seen, [("one", 1, False), ("two", 2, True), ("one", 3, True), ("two", 4, True)]
+        )
+
     async def test_a_priority_must_be_a_number(self) -> None:
         channel = await self.channel()
         queue = await self.queue(channel)
@@ -264,6 +280,12 @@ class ConsumersTogether(Contract):
         publish(channel, queue, b"3")
         self.assertEqual(await bodies(second, 1), [b"3"])
 
+    async def test_anybody_may_get_beside_a_single_active_consumer(self) -> None:
+        channel = await self.channel()
+        queue = await self.queue(channel, x_single_active_consumer=True)
+        await self.consumer(queue)
+        self.assertIsNone(await channel.get(queue))
+
     async def test_a_queue_with_a_single_active_consumer_takes_no_exclusive_one(self) -> None:
         channel = await self.channel()
         queue = await self.queue(channel, x_single_active_consumer=True)
@@ -294,6 +316,14 @@ class CancelledByBroker(Contract):
         await self.pause(0.1)
         await self.settle(channel)
         self.assertEqual(channel.received, [])
+
+    async def test_who_deletes_it_is_told_after_the_answer(self) -> None:
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        await channel.call(spec.Basic.Consume(queue=queue, consumer_tag="me"))
+        await channel.call(spec.Queue.Delete(queue=queue))
+        self.assertEqual(channel.received, [])
+        await channel.next(spec.Basic.Cancel)
 
     async def test_the_tag_is_free_again(self) -> None:
         channel = await self.deleted()

@@ -174,6 +174,22 @@ class Declaring(Contract):
         passive = spec.Exchange.Declare(exchange=name, passive=True)
         await self.closes_channel(channel, passive, 404, text)
 
+    async def test_an_auto_delete_exchange_goes_with_the_last_queue_it_was_bound_to(self) -> None:
+        channel = await self.channel()
+        name, queue = self.name("x"), await self.queue(channel)
+        await channel.call(spec.Exchange.Declare(exchange=name, auto_delete=True))
+        await channel.call(spec.Queue.Bind(queue=queue, exchange=name))
+        await channel.call(spec.Queue.Delete(queue=queue))
+        text = f"NOT_FOUND - no exchange '{name}' in vhost '/'"
+        passive = spec.Exchange.Declare(exchange=name, passive=True)
+        await self.closes_channel(channel, passive, 404, text)
+
+    async def test_line_ends_are_dropped_out_of_names(self) -> None:
+        channel = await self.channel()
+        name = self.name("x")
+        await channel.call(spec.Exchange.Declare(exchange=f"{name[:3]}\r\n{name[3:]}"))
+        await channel.call(spec.Exchange.Declare(exchange=name, passive=True))
+
     async def test_declare_without_wait_is_not_answered(self) -> None:
         channel = await self.channel()
         name = self.name("x")
@@ -241,6 +257,18 @@ class BindingExchanges(Contract):
         await channel.call(spec.Exchange.Unbind(0, destination, source, "key"))
         await channel.call(spec.Exchange.Unbind(0, "nowhere", source, "key"))
         await channel.call(spec.Exchange.Unbind(0, destination, "nowhere", "key"))
+
+    async def test_an_auto_delete_exchange_goes_as_a_source_alone(self) -> None:
+        channel = await self.channel()
+        source, destination = self.name("x"), self.name("x")
+        for name in (source, destination):
+            await channel.call(spec.Exchange.Declare(exchange=name, auto_delete=True))
+        await channel.call(spec.Exchange.Bind(0, destination, source, "key"))
+        await channel.call(spec.Exchange.Unbind(0, destination, source, "key"))
+        await channel.call(spec.Exchange.Declare(exchange=destination, passive=True))
+        text = f"NOT_FOUND - no exchange '{source}' in vhost '/'"
+        passive = spec.Exchange.Declare(exchange=source, passive=True)
+        await self.closes_channel(channel, passive, 404, text)
 
     async def test_a_deleted_exchange_takes_its_bindings_along(self) -> None:
         channel = await self.channel()

@@ -139,6 +139,28 @@ class QueueArguments(Contract):
         )
         await self.closes_channel(await self.channel(), declare, 406, text)
 
+    async def test_a_quorum_queue_is_deleted_whatever_it_holds_or_not_at_all(self) -> None:
+        channel = await self.channel()
+        queue = self.name()
+        await channel.call(spec.Queue.Declare(queue=queue, durable=True, arguments=QUORUM))
+        for flag in ("if_empty", "if_unused"):
+            text = (
+                f"NOT_IMPLEMENTED - cannot delete queue '{queue}' in vhost '/'. queue.delete"
+                f" operations with {flag.replace('_', '-')} flag set are not supported by"
+                " quorum queues"
+            )
+            delete = spec.Queue.Delete(queue=queue, **{flag: True})
+            await self.closes_connection(await self.channel(), delete, 540, text)
+
+    async def test_a_quorum_queue_is_not_consumed_with_a_limit_of_the_channel(self) -> None:
+        channel = await self.channel()
+        queue = self.name()
+        await channel.call(spec.Queue.Declare(queue=queue, durable=True, arguments=QUORUM))
+        await channel.call(spec.Basic.Qos(prefetch_count=1, global_qos=True))
+        text = f"NOT_IMPLEMENTED - queue '{queue}' in vhost '/' does not support global qos"
+        consume = spec.Basic.Consume(queue=queue)
+        await self.closes_connection(channel, consume, 540, text)
+
 
 class QueueEquivalence(Contract):
     """queue.declare for a queue that is there."""

@@ -126,6 +126,12 @@ class Queues(Contract):
         channel.send(spec.Queue.Declare(queue=queue, nowait=True))
         self.assertEqual(await self.declared(channel, queue), (0, 0))
 
+    async def test_a_refusal_comes_without_wait_too(self) -> None:
+        channel = await self.channel()
+        text = "NOT_FOUND - no queue 'nowhere' in vhost '/'"
+        passive = spec.Queue.Declare(queue="nowhere", passive=True, nowait=True)
+        await self.closes_channel(channel, passive, 404, text)
+
     async def test_purge_drops_what_is_ready(self) -> None:
         channel = await self.channel()
         queue = await self.queue(channel)
@@ -186,6 +192,15 @@ class Queues(Contract):
         await channel.call(spec.Basic.Cancel("one"))
         self.assertEqual(await self.declared(channel, queue), (0, 1))
         await channel.call(spec.Basic.Cancel("two"))
+        await self.gone(queue)
+
+    async def test_an_auto_delete_queue_goes_with_the_channel_of_its_last_consumer(self) -> None:
+        channel = await self.channel()
+        queue = self.name()
+        await channel.call(spec.Queue.Declare(queue=queue, auto_delete=True))
+        self.assertIsNone(await channel.get(queue))
+        await channel.call(spec.Basic.Consume(queue=queue))
+        await channel.close()
         await self.gone(queue)
 
     async def test_an_unused_queue_expires(self) -> None:

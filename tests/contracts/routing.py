@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from pika import BasicProperties, spec
+from pika.compat import long
 
 from tests.contract import Contract
 
@@ -117,6 +119,16 @@ class Routing(Contract):
             self.assertEqual(found, expected, arguments)
             await channel.call(spec.Queue.Delete(queue=queue))
 
+    async def test_headers_match_numbers_of_any_size_and_nothing_like_them(self) -> None:
+        channel = await self.channel()
+        exchange = await self.exchange(channel, "headers")
+        queue = await self.bound(channel, exchange, arguments={"a": 1})
+        values: tuple[Any, ...] = (1, long(1), True, "1", Decimal(1), None)
+        for value in values:
+            properties = BasicProperties(headers={"a": value})
+            channel.publish(exchange, "", repr(value).encode(), properties)
+        self.assertEqual(await self.drain(queue, channel), [b"1", b"1L"])
+
     async def test_headers_match_by_words_that_are_known(self) -> None:
         channel = await self.channel()
         exchange, queue = await self.exchange(channel, "headers"), await self.queue(channel)
@@ -153,12 +165,19 @@ class Routing(Contract):
 
     async def test_mandatory_is_returned_where_the_alternate_exchange_has_no_queue(self) -> None:
         channel = await self.channel()
-        for alternate in (await self.exchange(channel, "fanout"), self.name("x")):
-            options = {"arguments": {"alternate-exchange": alternate}}
-            exchange = await self.exchange(channel, "direct", **options)
-            channel.publish(exchange, "unknown", b"unknown", mandatory=True)
+        itself = self.name("x")
+        for name, alternate in (
+            (self.name("x"), "amq.fanout"),
+            (self.name("x"), self.name("x")),
+            (itself, itself),
+        ):
+            declare = spec.Exchange.Declare(
+                exchange=name, arguments={"alternate-exchange": alternate}
+            )
+            await channel.call(declare)
+            channel.publish(name, "unknown", b"unknown", mandatory=True)
             returned = await channel.next(spec.Basic.Return)
-            self.assertEqual(returned.method.exchange, exchange)
+            self.assertEqual(returned.method.exchange, name)
 
     async def test_nobody_publishes_to_an_internal_exchange(self) -> None:
         channel = await self.channel()

@@ -161,8 +161,7 @@ class Frames(Contract):
         queue = await self.queue(channel)
         publish = frame.Method(1, spec.Basic.Publish(0, "", queue)).marshal()
         data = publish + header(3) + body(b"abc")
-        for each in data:
-            channel.client.write(bytes([each]))
-            if each == data[-1]:
-                await self.pause(0)
+        for start in range(0, len(data), 5):
+            channel.client.write(data[start : start + 5])
+            await self.pause(0.001)
         self.assertEqual(await self.drain(queue, channel), [b"abc"])
