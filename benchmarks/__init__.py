@@ -1,8 +1,8 @@
-"""How fast our servers and our RabbitMQ client are, beside others at the same work, in one run.
+"""How fast our servers, client and broker are, beside others at the same work, in one run.
 
 From a checkout with `netdemo` installed::
 
-    python -m benchmarks                     # all of it, some fifteen minutes
+    python -m benchmarks                     # all of it, some thirty minutes
     python -m benchmarks echo files          # some of it
     python -m benchmarks --rounds 9 --seconds 5
 
@@ -11,7 +11,8 @@ The exit status is 1 when a goal is not reached or a run has failed.
 A machine is never quiet: each peer is measured in each round, by turns, and what counts is the
 median. Its ratio to the named peer is the median of the ratios within the rounds. Every server
 runs on one core, the load (``load.c``) on another; where there is only one, they share it. A
-client is measured against a RabbitMQ node of the benchmark's own, which has the servers' core.
+client is measured against a RabbitMQ node of the benchmark's own, which has the servers' core, as
+has our broker, which is measured beside that node with the same clients.
 "Busy" is the processor time that each took in a second: a peer near 100 % is what was measured,
 its other side near 100 % is itself the limit. Below each table stands for how much of the time
 some program had to wait for a processor. Where that is much, rates say little, and the processor

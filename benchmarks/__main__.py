@@ -14,7 +14,22 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 
 import benchmarks
-from benchmarks import bulk, consume, echo, files, idle, publish, rpc
+from benchmarks import (
+    broker_consume,
+    broker_depth,
+    broker_fanout,
+    broker_publish,
+    broker_rpc,
+    broker_start,
+    broker_topic,
+    bulk,
+    consume,
+    echo,
+    files,
+    idle,
+    publish,
+    rpc,
+)
 from benchmarks.comparison import compare
 from benchmarks.load import LoadError
 from benchmarks.network import enter_own_network
@@ -35,6 +50,13 @@ WORKS: Final = {
     "publish": publish.work,
     "consume": consume.work,
     "rpc": rpc.work,
+    "broker-publish": broker_publish.work,
+    "broker-consume": broker_consume.work,
+    "broker-fanout": broker_fanout.work,
+    "broker-topic": broker_topic.work,
+    "broker-rpc": broker_rpc.work,
+    "broker-start": broker_start.work,
+    "broker-depth": broker_depth.work,
 }
 WIDTH: Final = 160
 """Columns of the tables where there is no terminal."""

@@ -1,6 +1,6 @@
-"""Peers that are clients of a RabbitMQ node of the benchmark's own, one after the other.
+"""Peers that are clients of a broker of the benchmark's own, RabbitMQ or ours, one after the other.
 
-The node has the core that servers have, the peer the other. Its data are in memory, where Linux
+The broker has the core that servers have, the peer the other. Its data are in memory, where Linux
 has ``/dev/shm``: it is not the disk that is measured. Every turn begins with a new queue, and what
 is in it at the end is counted: a peer's own word is not enough.
 """
@@ -10,17 +10,19 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import pika
 
+from benchmarks.commands import script
 from benchmarks.load import LoadError, Reading
 from benchmarks.peers.turn import QUEUE, url
 from benchmarks.provision import SOURCES, MissingError
-from benchmarks.servers import CORES, bind_to_us, end
+from benchmarks.servers import CORES, bind_to_us, end, running
 from tests.rabbitmq import PROGRAMS, RabbitMQNode
 
 if TYPE_CHECKING:
@@ -49,36 +51,67 @@ def require_rabbitmq() -> None:
 @contextmanager
 def running_broker() -> Iterator[Broker]:
     """Run a node while the context lasts."""
-    parent = MEMORY if os.access(MEMORY, os.W_OK) else None
-    node = RabbitMQNode(parent, before_exec=lambda: bind_to_us(CORES[0]))
+    node = RabbitMQNode(_folder_in_memory(), before_exec=lambda: bind_to_us(CORES[0]))
     try:
         node.start()
-        parameters = pika.URLParameters(f"{url(node.port)}?heartbeat=0")
-        yield Broker(node, pika.BlockingConnection(parameters).channel())
+        yield Broker(node, _channel_to(node.port))
     finally:
         node.remove()
 
 
-class Broker:
-    """The node, and its one queue."""
+@contextmanager
+def running_our_broker() -> Iterator[Broker]:
+    """Run a broker of ours, with a store where a node of RabbitMQ has its data."""
+    with tempfile.TemporaryDirectory(prefix="netdemo-broker-", dir=_folder_in_memory()) as folder:
+        peer = script("our broker", "our_broker.py", str(Path(folder) / "store"))
+        with running(peer, Path(folder)) as server:
+            yield Broker(server, _channel_to(server.port))
 
-    def __init__(self, node: RabbitMQNode, channel: BlockingChannel) -> None:
+
+def _folder_in_memory() -> Path | None:
+    return MEMORY if os.access(MEMORY, os.W_OK) else None
+
+
+def _channel_to(port: int) -> BlockingChannel:
+    return pika.BlockingConnection(pika.URLParameters(f"{url(port)}?heartbeat=0")).channel()
+
+
+class Node(Protocol):
+    """The process, or processes, of a broker."""
+
+    port: int
+
+    def processor_time(self) -> float:
+        """Return the seconds of processor time that it has used."""
+
+    def memory(self, field: str) -> int:
+        """Return `field` of ``/proc/PID/status`` in bytes."""
+
+
+class Broker:
+    """The node, and its one queue; whoever needs more has it declared on `channel`."""
+
+    def __init__(self, node: Node, channel: BlockingChannel) -> None:
         self._node = node
-        self._channel = channel
+        self.channel = channel
 
     def empty_queue(self) -> None:
         """Have a new one."""
-        self._channel.queue_delete(QUEUE)
-        self._channel.queue_declare(QUEUE, durable=True)
+        self.channel.queue_delete(QUEUE)
+        self.channel.queue_declare(QUEUE, durable=True)
 
-    def require_messages(self, count: int, whose: str) -> None:
-        """Look whether so many are in the queue, ready, or come into it before long.
+    def peak_memory(self) -> int:
+        """Return the most memory that it ever had resident, in bytes."""
+        return self._node.memory("VmHWM")
+
+    def require_messages(self, count: int, whose: str, queue: str = QUEUE) -> None:
+        """Look whether so many are in a queue, ready, or come into it before long.
 
         :raises LoadError: when they are not.
         """
         deadline = time.monotonic() + SETTLING
         while True:
-            found = self._channel.queue_declare(QUEUE, passive=True).method.message_count
+            found = self.channel.queue_declare(queue, passive=True).method.message_count
             if found == count:
                 return
             if found > count or time.monotonic() > deadline:
@@ -94,7 +127,7 @@ class Broker:
         process = _started(server, self._node.port)
         deadline = time.monotonic() + SETTLING
         try:
-            while not self._channel.queue_declare(QUEUE, passive=True).method.consumer_count:
+            while not self.channel.queue_declare(QUEUE, passive=True).method.consumer_count:
                 if process.poll() is not None:
                     raise LoadError(f"{server.name}: {process.communicate()[1].strip()}")
                 if time.monotonic() > deadline:
@@ -104,21 +137,23 @@ class Broker:
         finally:
             end(process)
 
-    def turn_of(self, peer: Peer, count: int) -> tuple[dict[str, float], float]:
+    def turn_of(
+        self, peer: Peer, count: int, limit: float = LIMIT
+    ) -> tuple[dict[str, float], float]:
         """Let `peer` work; return what it tells, and how busy the node was meanwhile."""
         before = self._node.processor_time()
-        told = told_by(peer, self._node.port, count)
+        told = told_by(peer, self._node.port, count, limit)
         return told, (self._node.processor_time() - before) / told["seconds"]
 
 
-def told_by(peer: Peer, port: int, count: int) -> dict[str, float]:
+def told_by(peer: Peer, port: int, count: int, limit: float = LIMIT) -> dict[str, float]:
     """Run `peer`, which shall do `count` things, to its end, and return what it tells.
 
     :raises LoadError: when it fails, or has done fewer.
     """
     process = _started(peer, port)
     try:
-        written, complaint = process.communicate(timeout=LIMIT)
+        written, complaint = process.communicate(timeout=limit)
     finally:
         end(process)
     if process.returncode:
@@ -148,3 +183,12 @@ def reading_of(told: dict[str, float], node_busy: float) -> Reading:
     """Return the rate of a turn."""
     seconds = told["seconds"]
     return Reading(told["count"] / seconds, told["processor"] / seconds, node_busy)
+
+
+def reading_of_broker(told: dict[str, float], node_busy: float, each: int = 1) -> Reading:
+    """Return the rate of a turn in which it is the broker that is measured.
+
+    It did `each` things for one of the client's.
+    """
+    rate = reading_of(told, node_busy)
+    return Reading(rate.figure * each, node_busy, rate.busy)

@@ -143,12 +143,22 @@ def at_most(ours: str, limit: float, what: str) -> Goal:
     return Goal(f"{ours}: at most {what}", (ours,), lambda rows: median(rows[0].figures) <= limit)
 
 
-def no_dearer(ours: str, reference: str) -> Goal:
-    """Ours takes no more processor time for one of what it does than `reference`."""
+def at_most_times(ours: str, reference: str, factor: float) -> Goal:
+    """Our figure, of which less is better, is `factor` times that of `reference`, or less."""
     return Goal(
-        f"{ours}: at most the processor time of {reference}",
+        f"{ours}: at most {factor:.2f} x {reference}",
         (ours, reference),
-        lambda rows: rows[0].cost_ratio(rows[1]) <= 1,
+        lambda rows: rows[0].ratio(rows[1]) <= factor,
+    )
+
+
+def no_dearer(ours: str, reference: str, factor: float = 1.0) -> Goal:
+    """Ours takes `factor` times the processor time of `reference`, or less, for each it does."""
+    share = "" if factor == 1 else f"{factor:.2f} x "
+    return Goal(
+        f"{ours}: at most {share}the processor time of {reference}",
+        (ours, reference),
+        lambda rows: rows[0].cost_ratio(rows[1]) <= factor,
     )
 
 

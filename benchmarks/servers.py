@@ -161,7 +161,7 @@ def _listens(port: int, process: subprocess.Popen[bytes]) -> bool:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
-            time.sleep(0.05)
+            time.sleep(0.01)
         else:
             return True
     return False

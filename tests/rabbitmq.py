@@ -26,7 +26,7 @@ from tests.processes import skip_or_fail
 from tests.tidy import TidyTestCase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 """Where the package keeps the plain programs; those on the PATH change user and folder first."""
@@ -120,14 +120,27 @@ class RabbitMQNode:
 
     def processor_time(self) -> float:
         """Return the seconds of processor time that the node has used."""
+        ticks = sum(int(fields[11]) + int(fields[12]) for _, fields in self._processes())
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def memory(self, field: str) -> int:
+        """Return `field` of ``/proc/PID/status`` in bytes, over all its processes."""
+        total = 0
+        for folder, _ in self._processes():
+            with suppress(OSError):  # it has ended meanwhile
+                for line in (folder / "status").read_text().splitlines():
+                    if line.startswith(f"{field}:"):
+                        total += int(line.split()[1]) * 1024
+        return total
+
+    def _processes(self) -> Iterator[tuple[Path, list[str]]]:
+        """Yield the folder of each process, and what it has in its ``stat`` after the name."""
         assert self._server is not None
-        ticks = 0
         for path in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):  # it has ended meanwhile
                 fields = path.read_text().rpartition(")")[2].split()
                 if int(fields[3]) == self._server.pid:  # its session
-                    ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+                    yield path.parent, fields
 
     def kill(self) -> None:
         """Kill the node with SIGKILL, as a crash would; return when it is gone."""

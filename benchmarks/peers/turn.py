@@ -14,7 +14,10 @@ IN_FLIGHT: Final = 1000
 """Messages that a publisher has unconfirmed."""
 PREFETCH: Final = 500
 """Messages that a consumer holds unacknowledged."""
+TRANSIENT: Final = 1
 PERSISTENT: Final = 2
+KILOBYTE: Final = bytes(1000)
+"""The body of the messages of which a queue has many."""
 
 
 def url(port: int) -> str:

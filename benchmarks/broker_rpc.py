@@ -1,0 +1,59 @@
+"""Our broker beside RabbitMQ: calls of 100 B by direct reply-to, one at a time.
+
+Client and server are on pika, and share the core that is not the broker's.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.brokers import OURS, RABBITMQ, SIDES, brokers, running_both
+from benchmarks.commands import client
+from benchmarks.comparison import Work, at_most_times
+from benchmarks.load import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from benchmarks.comparison import Turn
+    from benchmarks.servers import Peer
+
+COUNT: Final = 3000
+SHARE: Final = 0.7
+"""Of RabbitMQ's time that ours may take."""
+
+
+def work(seconds: float, folder: Path) -> Work:  # noqa: ARG001
+    """Compare brokers, by the median from request to reply.
+
+    :raises MissingError: when there is no RabbitMQ.
+    """
+    caller = client("caller", "pika_rpc", COUNT)
+    server = client("server", "pika_rpc_server")
+
+    @contextmanager
+    def turns(peers: list[Peer], folder: Path) -> Iterator[Turn]:  # noqa: ARG001
+        with running_both() as running:
+
+            def turn(peer: Peer) -> Reading:
+                broker = running[peer.name]
+                broker.empty_queue()
+                with broker.served_by(server):
+                    told, _ = broker.turn_of(caller, COUNT)
+                broker.require_messages(0, peer.name)
+                return Reading(told["p50"] * 1e6, p99=told["p99"] * 1e6)
+
+            yield turn
+
+    return Work(
+        name="broker-rpc",
+        title=f"broker: {COUNT:,} calls of 100 B, one at a time",
+        unit="µs",
+        reference=RABBITMQ,
+        peers=brokers(),
+        turns=turns,
+        goals=[at_most_times(OURS, RABBITMQ, SHARE)],
+        sides=SIDES,
+    )
