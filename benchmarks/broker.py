@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import pika
 
-from benchmarks.commands import script
+from benchmarks.commands import ours
 from benchmarks.load import LoadError, Reading
 from benchmarks.peers.turn import QUEUE, url
 from benchmarks.provision import SOURCES, MissingError
@@ -62,10 +62,11 @@ def running_broker() -> Iterator[Broker]:
 @contextmanager
 def running_our_broker() -> Iterator[Broker]:
     """Run a broker of ours, with a store where a node of RabbitMQ has its data."""
-    with tempfile.TemporaryDirectory(prefix="netdemo-broker-", dir=_folder_in_memory()) as folder:
-        peer = script("our broker", "our_broker.py", str(Path(folder) / "store"))
-        with running(peer, Path(folder)) as server:
-            yield Broker(server, _channel_to(server.port))
+    with (
+        tempfile.TemporaryDirectory(prefix="netdemo-broker-", dir=_folder_in_memory()) as folder,
+        running(ours("amqp-broker", "--store", f"{folder}/store"), Path(folder)) as server,
+    ):
+        yield Broker(server, _channel_to(server.port))
 
 
 def _folder_in_memory() -> Path | None:

@@ -16,8 +16,8 @@ properties = BasicProperties(delivery_mode=PERSISTENT)
 turn = Turn()
 for _ in range(int(count)):
     channel.basic_publish("", QUEUE, KILOBYTE, properties)
-    _, _, got = channel.basic_get(QUEUE, auto_ack=True)
-    if got != KILOBYTE:
+    got = channel.basic_get(QUEUE, auto_ack=True)
+    if got[2] != KILOBYTE:
         raise ValueError(f"got {got!r}")
 turn.end(int(count))
 connection.close()
