@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks.broker import Broker, told_by
-from benchmarks.comparison import Goal, Row, at_least, is_reached, no_dearer
+from benchmarks.broker import Broker, reading_of_broker, told_by
+from benchmarks.comparison import Goal, Row, at_least, at_most_times, is_reached, no_dearer
 from benchmarks.load import LoadError, Reading, parse
 from benchmarks.peers.in_flight import publish_all
 from benchmarks.peers.turn import IN_FLIGHT, Order, bodies
@@ -60,6 +60,18 @@ class GoalTests(SynchronousTestCase):
             ours = Row("ours", [Reading(200, busy=busy)])
             self.assertEqual(is_reached(no_dearer("ours", "theirs"), [ours, theirs]), reached)
 
+    def test_a_goal_of_processor_time_with_room_for_noise(self) -> None:
+        theirs = Row("theirs", [Reading(100, busy=0.5)])
+        for busy, reached in ((1.09, True), (1.11, False)):
+            ours = Row("ours", [Reading(200, busy=busy)])
+            goal = no_dearer("ours", "theirs", 1.1)
+            self.assertEqual(is_reached(goal, [ours, theirs]), reached)
+
+    def test_a_goal_of_a_share_of_the_time(self) -> None:
+        goal = at_most_times("ours", "theirs", 0.7)
+        self.assertTrue(is_reached(goal, [row("ours", 7), row("theirs", 10)]))
+        self.assertFalse(is_reached(goal, [row("ours", 7.1), row("theirs", 10)]))
+
 
 class ClientTests(SynchronousTestCase):
     """What peers that are clients of a broker tell, and whether that is believed."""
@@ -83,11 +95,16 @@ class ClientTests(SynchronousTestCase):
         with self.assertRaisesRegex(LoadError, "theirs: ''"):
             self.told("", 5)
 
+    def test_a_turn_in_which_the_broker_is_measured(self) -> None:
+        told = {"count": 100.0, "seconds": 2.0, "processor": 1.0}
+        self.assertEqual(reading_of_broker(told, 0.25, each=50), Reading(2500, 0.25, 0.5))
+
     def test_more_messages_in_the_queue_than_were_published(self) -> None:
         class Channel:
-            def queue_declare(self, _: str, passive: bool) -> Any:
+            def queue_declare(self, queue: str, passive: bool) -> Any:
                 assert passive
-                return SimpleNamespace(method=SimpleNamespace(message_count=6))
+                count = 7 if queue == "another" else 6
+                return SimpleNamespace(method=SimpleNamespace(message_count=count))
 
         node: Any = None
         channel: Any = Channel()
@@ -95,6 +112,7 @@ class ClientTests(SynchronousTestCase):
         broker.require_messages(6, "theirs")
         with self.assertRaisesRegex(LoadError, "theirs: 6 messages in the queue, expected 5"):
             broker.require_messages(5, "theirs")
+        broker.require_messages(7, "theirs", "another")
 
     def test_messages_in_order(self) -> None:
         order = Order(2)
