@@ -105,7 +105,8 @@ def read_method(payload: bytes) -> Any:
     (index,) = _INDEX.unpack_from(payload)
     if index not in spec.methods:
         raise CommandInvalid("unimplemented method")
-    method: Any = spec.methods[index]()
+    kind = spec.methods[index]
+    method: Any = kind.__new__(kind)  # some can't be made without what is decoded now
     try:
         method.decode(Bounded(payload), _INDEX.size)
         is_whole = _read_arguments(method, payload)
@@ -190,8 +191,14 @@ def read_ack(payload: bytes) -> tuple[int, bool]:
 
 def write_method(channel: int, method: Method) -> bytes:
     """Return the frame of a method."""
-    payload = _INDEX.pack(method.INDEX) + b"".join(method.encode())
-    return frame(METHOD, channel, payload)
+    try:
+        pieces = method.encode()
+    except UnicodeEncodeError:  # pika's codec knows no names but UTF-8, and takes bytes
+        for name, value in vars(method).items():
+            if isinstance(value, str):
+                setattr(method, name, raw(value))
+        pieces = method.encode()
+    return frame(METHOD, channel, _INDEX.pack(method.INDEX) + b"".join(pieces))
 
 
 def write_ack(channel: int, delivery_tag: int, multiple: bool) -> bytes:
