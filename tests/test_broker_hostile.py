@@ -35,3 +35,34 @@ class MethodsTests(BrokerPeerTestCase):
         peer = self.connect()
         (answer,) = peer.call(spec.Connection.UpdateSecret("new", "because"), channel=0)
         self.assertIsInstance(answer.method, spec.Connection.UpdateSecretOk)
+
+
+class ForgettingTests(BrokerPeerTestCase):
+    """What is deleted is forgotten."""
+
+    def bound(self, exchange: str) -> spec.Queue.Bind:
+        """Return what binds the queue q to an exchange."""
+        return spec.Queue.Bind(queue="q", exchange=exchange)
+
+    def test_deleted_exchange_is_forgotten_with_a_queue_that_was_bound_to_it(self) -> None:
+        peer = self.connect()
+        peer.call(
+            spec.Queue.Declare(queue="q"),
+            spec.Exchange.Declare(exchange="x"),
+            self.bound("x"),
+            spec.Exchange.Delete(exchange="x"),
+        )
+        self.assertEqual({}, self.vhost._sources)
+
+    def test_source_is_forgotten_with_the_last_binding(self) -> None:
+        peer = self.connect()
+        peer.call(
+            spec.Queue.Declare(queue="q"),
+            self.bound("amq.direct"),
+            self.bound("amq.fanout"),
+            spec.Queue.Bind(queue="q", exchange="amq.direct", routing_key="another"),
+            spec.Queue.Unbind(queue="q", exchange="amq.direct", routing_key="another"),
+            spec.Queue.Unbind(queue="q", exchange="amq.fanout", routing_key=""),
+        )
+        (sources,) = self.vhost._sources.values()
+        self.assertEqual([self.vhost.exchange("amq.direct")], list(sources))

@@ -147,6 +147,10 @@ class Exchange(Generic[D]):
         """Whether there is any binding."""
         return bool(self._bound)
 
+    def leads_to(self, destination: D) -> bool:
+        """Whether there is any binding to a destination."""
+        return destination in self._bound
+
     def bind(self, destination: D, key: str, arguments: dict[str, Any]) -> bool:
         """Bind a destination; return False when that very binding was there.
 

@@ -136,8 +136,9 @@ class Vhost:
         del self.exchanges[exchange.name]
         if self.store is not None and exchange.durable:
             self.store.remove_exchange(self.name, exchange.name)
-        for destination, key, arguments in list(exchange.bindings):
-            self._forget_binding(exchange, destination, key, arguments)
+        for destination in {binding.destination: None for binding in exchange.bindings}:
+            for _, key, arguments in exchange.forget(destination):
+                self._forget_binding(exchange, destination, key, arguments)
         self._forget_destination(exchange)
 
     def new_queue_name(self) -> str:
@@ -306,6 +307,11 @@ class Vhost:
         key: str,
         arguments: dict[str, Any],
     ) -> None:
+        if not source.leads_to(destination):
+            sources = self._sources.get(destination, {})
+            sources.pop(source, None)
+            if not sources:
+                self._sources.pop(destination, None)
         if self.store is not None and _is_stored(source) and _is_stored(destination):
             self.store.remove_binding(
                 self.name,
