@@ -124,8 +124,8 @@ def read_method(payload: bytes) -> Any:
 
 def _read_arguments(method: Any, payload: bytes) -> bool:
     """Decode the table at the end, if there is one; return whether nothing follows."""
-    if isinstance(method, spec.Connection.StartOk):
-        return True
+    if isinstance(method, spec.Connection.StartOk | spec.Connection.UpdateSecret):
+        return True  # of the latter pika does not keep all
     arguments = getattr(method, "arguments", None)
     if arguments is None:
         return _INDEX.size + sum(map(len, method.encode())) == len(payload)
