@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from pika.data import encode_value
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LENGTH: Final = struct.Struct(">I")
+_DECIMAL: Final = struct.Struct(">cBI")
+_UNSIGNED: Final = 0xFFFF_FFFF
 _INTEGERS: Final = {
     "byte": struct.Struct(">cb"),
     "unsignedbyte": struct.Struct(">cB"),
@@ -55,6 +58,10 @@ def write_value(value: Any) -> bytes:
         return b"F" + write_table(value)
     if isinstance(value, list):
         return b"A" + _with_length(b"".join(map(write_value, value)))
+    if isinstance(value, Decimal):
+        places = max(0, -int(value.as_tuple().exponent))
+        digits = int(value.scaleb(places)) & _UNSIGNED  # pika's codec takes them as signed
+        return _DECIMAL.pack(b"D", places, digits)
     pieces: list[bytes] = []
     encode_value(pieces, value)
     return b"".join(pieces)

@@ -105,7 +105,7 @@ def read_method(payload: bytes) -> Any:
     (index,) = _INDEX.unpack_from(payload)
     if index not in spec.methods:
         raise CommandInvalid("unimplemented method")
-    kind = spec.methods[index]
+    kind: Any = spec.methods[index]
     method: Any = kind.__new__(kind)  # some can't be made without what is decoded now
     try:
         method.decode(Bounded(payload), _INDEX.size)
