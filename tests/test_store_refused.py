@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -109,6 +110,15 @@ class UnusableTests(SynchronousTestCase):
         self.assertIn("is damaged: ", self.refused())
         self.assertEqual(before, self.contents())
 
+    def test_with_a_page_of_a_large_body_overwritten(self) -> None:
+        store = folder_store(self.folder)
+        store.put(1, 0, message(bytes(400_000)), None)
+        self.successResultOf(store.close())
+        with self.file.open("r+b") as file:
+            file.seek(50 * 4096)
+            file.write(b"\xff" * 4)  # which page is the next
+        self.assertIn("is damaged: ", self.refused())
+
     def test_cut_short(self) -> None:
         self.make()
         with self.file.open("r+b") as file:
@@ -125,10 +135,12 @@ class UnusableTests(SynchronousTestCase):
 
     def test_open_in_this_process(self) -> None:
         store = folder_store(self.folder)
+        descriptors = len(os.listdir("/proc/self/fd"))
         self.assertEqual(
             "is in use already; expected a folder that can be written, and is used by nobody else",
             self.refused(),
         )
+        self.assertEqual(descriptors, len(os.listdir("/proc/self/fd")))
         store.put(1, 0, message(), None)
         store.commit()
         self.assertEqual(0, store.waiting_bytes)
