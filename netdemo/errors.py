@@ -244,6 +244,13 @@ class FrameRefused(ConnectionRefusal):
     reply_code, name = 501, "FRAME_ERROR"
 
 
+class TextRefused(FrameRefused):
+    """A short string is not UTF-8 (section 4.2.5.3)."""
+
+    def __init__(self) -> None:
+        super().__init__("Malformed UTF-8 in shortstr")
+
+
 class SyntaxRefused(ConnectionRefusal):
     """A frame holds what can't be decoded."""
 

@@ -27,6 +27,7 @@ from netdemo.errors import (
     PreconditionFailed,
     Refusal,
     ResourceLocked,
+    TextRefused,
     Unimplemented,
 )
 from netdemo.frames import METHOD
@@ -207,7 +208,7 @@ class Channel:
 
 def _subject(refusal: Refusal, in_content: bool, kind: int, payload: bytes) -> tuple[int, int]:
     """Return class and method of what was refused."""
-    if kind == METHOD and not in_content:
+    if kind == METHOD and not in_content and not isinstance(refusal, TextRefused):
         return method_of(payload)
     return BASIC_PUBLISH if in_content and not isinstance(refusal, FrameRefused) else (0, 0)
 

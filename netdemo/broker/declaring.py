@@ -160,11 +160,13 @@ class Declaring:
         name = channel.queue_name(method.queue)
         channel.access.check_configure(QUEUE, name)
         queue = channel.vhost.queues.get(name)
-        count = 0
-        if queue is not None:
-            channel.check_exclusive(queue)
-            count = channel.vhost.delete_queue(queue, method.if_unused, method.if_empty)
-        channel.answer(method, spec.Queue.DeleteOk(count))
+        if queue is None:
+            channel.answer(method, spec.Queue.DeleteOk(0))
+            return
+        channel.check_exclusive(queue)
+        queue.check_deletable(method.if_unused, method.if_empty)
+        channel.answer(method, spec.Queue.DeleteOk(queue.count()))  # before its consumers are told
+        channel.vhost.delete_queue(queue)
 
     def purge_queue(self, method: Any) -> None:
         """Take a ``queue.purge``."""

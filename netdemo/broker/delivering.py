@@ -128,6 +128,10 @@ class Delivering:
         channel.access.check_read(QUEUE, name)
         queue = channel.vhost.queue(name)
         channel.check_exclusive(queue)
+        if self._shared_prefetch and queue.is_quorum:
+            raise Unimplemented(
+                f"queue '{name}' in vhost '{channel.vhost.name}' does not support global qos"
+            )
         consumer = Consumer(
             tag,
             queue,
@@ -181,7 +185,7 @@ class Delivering:
             return
         self._last_tag = tag = self._last_tag + 1
         message = entry.message
-        if queue.counts_returns:
+        if queue.is_quorum:
             message = counted(message, entry.returns)
         got = spec.Basic.GetOk(
             tag, entry.redelivered, message.exchange, message.routing_key, queue.count()
@@ -287,9 +291,10 @@ class Delivering:
             raise Unimplemented(f"prefetch_size!=0 ({method.prefetch_size})")
         if method.global_qos:
             self._shared_prefetch = method.prefetch_count
-            self.wake()
         else:
             self._prefetch = method.prefetch_count
+            self._shared_prefetch = 0
+        self.wake()
         self._channel.send(spec.Basic.QosOk())
 
     def methods(self) -> dict[type, Callable[[Any], None]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from netdemo.broker.arguments import QUORUM
 from netdemo.broker.backlog import Backlog, Entry, PriorityBacklog, Run
 from netdemo.broker.consumers import Consumer, Rotation
-from netdemo.errors import AccessRefused
+from netdemo.errors import AccessRefused, PreconditionFailed, Unimplemented
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -50,8 +50,8 @@ class Home(Protocol):
     def dead_letter(self, queue: Queue, message: Message, reason: str) -> None:
         """Publish `message` to the queue's dead letter exchange, if it has one."""
 
-    def delete_queue(self, queue: Queue) -> int:
-        """Delete the queue; return how many messages were ready in it."""
+    def delete_queue(self, queue: Queue) -> None:
+        """Delete the queue."""
 
 
 class Queue:
@@ -78,7 +78,7 @@ class Queue:
         self.arguments = arguments
         self.home = home
         self._turns = home.turns
-        self.counts_returns = limits.queue_type == QUORUM
+        self.is_quorum = limits.queue_type == QUORUM
         self.deleted = False
         self.rotation = Rotation(limits.single_active_consumer)
         highest = limits.max_priority
@@ -178,7 +178,7 @@ class Queue:
             self.done(entry)
             return
         entry.redelivered = True
-        if self.counts_returns:
+        if self.is_quorum:
             entry.returns += 1
             limit = self.limits.delivery_limit
             if limit is not None and entry.returns > limit:
@@ -242,6 +242,24 @@ class Queue:
                 self.home.memory.release(each.message)
         for consumer in self.rotation.members:
             consumer.receiver.cancelled(consumer)
+
+    def check_deletable(self, if_unused: bool, if_empty: bool) -> None:
+        """Refuse to be deleted when it is in use, or not empty, and should be.
+
+        :raises PreconditionFailed: then.
+        :raises Unimplemented: for a quorum queue, which RabbitMQ does not ask.
+        """
+        me = f"queue '{self.name}' in vhost '{self.home.name}'"
+        if self.is_quorum and (if_unused or if_empty):
+            flag = "if-unused" if if_unused else "if-empty"
+            raise Unimplemented(
+                f"cannot delete {me}. queue.delete operations with {flag} flag set are not "
+                "supported by quorum queues"
+            )
+        if if_unused and self.rotation.members:
+            raise PreconditionFailed(f"{me} in use")
+        if if_empty and self.count():
+            raise PreconditionFailed(f"{me} not empty")
 
     def stop(self) -> None:
         """Stop the clocks: the broker stops."""

@@ -174,23 +174,14 @@ class Vhost:
             self.store.add_queue(number, self.name, name, auto_delete, write_table(arguments))
         return queue
 
-    def delete_queue(self, queue: Queue, if_unused: bool = False, if_empty: bool = False) -> int:
-        """Delete it and its bindings; return how many messages were ready in it.
-
-        :raises PreconditionFailed: when it is in use, or not empty, and should be.
-        """
-        if if_unused and queue.rotation.members:
-            raise PreconditionFailed(f"queue '{queue.name}' in vhost '{self.name}' in use")
-        count = queue.count()
-        if if_empty and count:
-            raise PreconditionFailed(f"queue '{queue.name}' in vhost '{self.name}' not empty")
+    def delete_queue(self, queue: Queue) -> None:
+        """Delete it and its bindings."""
         del self.queues[queue.name]
         self._exclusive.get(queue.owner, {}).pop(queue, None)
         queue.end()
         if self.store is not None and queue.number:
             self.store.remove_queue(queue.number)
         self._forget_destination(queue)
-        return count
 
     def bind(
         self,

@@ -15,7 +15,14 @@ from pika import spec
 from netdemo.broker.properties import START, Bounded
 from netdemo.broker.tables import read_table
 from netdemo.broker.terms import shown
-from netdemo.errors import CommandInvalid, FrameRefused, Refusal, SyntaxRefused, UnexpectedFrame
+from netdemo.errors import (
+    CommandInvalid,
+    FrameRefused,
+    Refusal,
+    SyntaxRefused,
+    TextRefused,
+    UnexpectedFrame,
+)
 from netdemo.frames import (
     BODY,
     HEADER,
@@ -52,6 +59,13 @@ _ACK: Final = struct.Struct(">4sQB")
 _DELIVERY: Final = struct.Struct(">QB")
 _HEAD: Final = struct.Struct(">BHL")
 _END: Final = b"\xce"
+_OF_ANY_BYTES: Final = (
+    spec.Basic.Publish,
+    spec.Connection.StartOk,
+    spec.Connection.UpdateSecret,
+)
+"""Methods with texts that need not be UTF-8; to RabbitMQ the names of a publish need not either."""
+
 _NO_ARGUMENTS: Final = b"\x00\x00\x00\x00"
 _MAX_TEXT: Final = 255
 """Bytes of a short string."""
@@ -96,8 +110,8 @@ def method_of(payload: bytes) -> tuple[int, int]:
 def read_method(payload: bytes) -> Any:
     """Decode a method; its names are `str`, its arguments what `read_table` returns.
 
-    :raises FrameRefused: for one that is malformed.
-    :raises SyntaxRefused: for a table that is.
+    :raises FrameRefused: for one that is malformed; `TextRefused` for a text that is not UTF-8.
+    :raises SyntaxRefused: for a table that is malformed.
     :raises CommandInvalid: for one that AMQP does not have.
     """
     if len(payload) < _INDEX.size:
@@ -118,6 +132,8 @@ def read_method(payload: bytes) -> Any:
         raise FrameRefused(f"cannot decode {shown(('', payload[_INDEX.size :]))}")
     for name, value in vars(method).items():
         if isinstance(value, bytes):
+            if not isinstance(method, _OF_ANY_BYTES):
+                raise TextRefused
             setattr(method, name, text(value))
     return method
 
