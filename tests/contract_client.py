@@ -111,7 +111,7 @@ class Channel(Inbox):
         super().__init__()
         self.client = client
         self.number = number
-        self._calls: deque[Deferred[Any]] = deque()
+        self._calls: deque[tuple[str, Deferred[Any]]] = deque()
         self._confirmed: set[int] = set()
         self._method: Any = None
         self._header: Any = None
@@ -127,7 +127,7 @@ class Channel(Inbox):
         if self.ended is not None:
             return fail(self.ended)
         answer: Deferred[Any] = Deferred()
-        self._calls.append(answer)
+        self._calls.append((method.NAME, answer))
         self.send(method)
         return answer
 
@@ -194,7 +194,7 @@ class Channel(Inbox):
     def end(self, error: Exception) -> None:
         super().end(error)
         while self._calls:
-            self._calls.popleft().errback(error)
+            self._calls.popleft()[1].errback(error)
 
     def _arrived_method(self, method: Any) -> None:
         if isinstance(method, spec.Channel.Close):
@@ -207,10 +207,14 @@ class Channel(Inbox):
 
     def _answer(self, item: Any) -> None:
         name = _method(item).NAME
-        if self._calls and (name.endswith("Ok") or name == "Basic.GetEmpty"):
-            self._calls.popleft().callback(item)
-        else:
+        if not self._calls or not name.endswith(("Ok", "Empty")):
             self.put(item)
+            return
+        called, answer = self._calls.popleft()
+        if name in (f"{called}Ok", f"{called}Empty"):
+            answer.callback(item)
+        else:
+            answer.errback(AssertionError(f"{item} came for {called}"))
 
 
 class Client(Protocol):

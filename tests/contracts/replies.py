@@ -89,11 +89,28 @@ class Replies(Contract):
             self.assertEqual(client.received, [])
 
     async def test_names_that_nobody_was_given_reach_nobody(self) -> None:
-        client, _ = await self.client()
-        for name in (REPLY_TO, f"{REPLY_TO}.odd"):
+        client, reply_to = await self.client()
+        for name in (REPLY_TO, f"{REPLY_TO}.odd", f"{REPLY_TO}.a.b.c", f"{reply_to}x"):
             client.publish("", name, b"one", mandatory=True)
             returned = await client.next(spec.Basic.Return)
             self.assertEqual(returned.method.reply_text, "NO_ROUTE")
+
+    async def test_names_that_nobody_was_given_can_not_be_declared(self) -> None:
+        _, reply_to = await self.client()
+        for name in (f"{REPLY_TO}.odd", f"{reply_to}x"):
+            for passive in (True, False):
+                text = f"NOT_FOUND - no queue '{name}' in vhost '/'"
+                declare = spec.Queue.Declare(queue=name, passive=passive)
+                await self.closes_channel(await self.channel(), declare, 404, text)
+
+    async def test_names_that_make_no_sense_end_the_connection(self) -> None:
+        channel = await self.channel()
+        name = f"{REPLY_TO}.odd.name"
+        channel.publish("", name, b"one")
+        self.assert_refused(await channel.refusal(), 541, "INTERNAL_ERROR")
+        channel = await self.channel()
+        refused = await channel.refused(spec.Queue.Declare(queue=name, passive=True))
+        self.assert_refused(refused, 541, "INTERNAL_ERROR")
 
     async def test_a_reply_to_of_anybody_else_is_passed_on(self) -> None:
         client, reply_to = await self.client()
