@@ -88,6 +88,15 @@ class Acknowledging(Contract):
         await other.call(spec.Basic.Consume(queue=queue))
         self.assertEqual(await bodies(other, 2), [b"1", b"2"])
 
+    async def test_what_is_held_comes_back_when_the_connection_is_lost(self) -> None:
+        channel, queue = await self.holding(2)
+        other = await self.channel()
+        await other.call(spec.Basic.Consume(queue=queue))
+        channel.client.abort()
+        for body in (b"1", b"2"):
+            again = await other.next(spec.Basic.Deliver)
+            self.assertEqual((again.body, again.method.redelivered), (body, True))
+
     async def test_a_rejected_message_is_dropped_without_requeue(self) -> None:
         channel, queue = await self.holding(2)
         channel.send(spec.Basic.Reject(1, requeue=False))

@@ -280,6 +280,18 @@ class ConsumersTogether(Contract):
         publish(channel, queue, b"3")
         self.assertEqual(await bodies(second, 1), [b"3"])
 
+    async def test_the_next_takes_over_what_a_single_active_consumer_leaves(self) -> None:
+        channel = await self.channel()
+        queue = await self.queue(channel, x_single_active_consumer=True)
+        first = await self.consumer(queue)
+        second = await self.consumer(queue)
+        publish(channel, queue, b"1", b"2")
+        self.assertEqual(await bodies(first, 2), [b"1", b"2"])
+        first.send(spec.Basic.Ack(1))
+        await first.close()
+        again = await second.next(spec.Basic.Deliver)
+        self.assertEqual((again.body, again.method.redelivered), (b"2", True))
+
     async def test_anybody_may_get_beside_a_single_active_consumer(self) -> None:
         channel = await self.channel()
         queue = await self.queue(channel, x_single_active_consumer=True)
