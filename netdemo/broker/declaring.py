@@ -15,7 +15,7 @@ from netdemo.broker.arguments import (
 from netdemo.broker.equivalence import check_equivalent_exchange, check_equivalent_queue
 from netdemo.broker.exchanges import KINDS, Exchange
 from netdemo.broker.permissions import EXCHANGE, QUEUE
-from netdemo.broker.replies import REPLY_TO
+from netdemo.broker.replies import REPLY_TO, is_reply_to
 from netdemo.errors import AccessRefused, CommandInvalid
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ class Declaring:
             if current.owner is not owner:
                 raise channel.locked(current)
             return current
+        if is_reply_to(name):
+            raise vhost.no_queue(name)
         if method.queue:
             _refuse_reserved(QUEUE, name)
         limits = parse_queue_arguments(name, vhost.name, table)

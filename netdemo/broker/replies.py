@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 REPLY_TO: Final = "amq.rabbitmq.reply-to"
 
 
+def is_reply_to(name: str) -> bool:
+    """Whether a name could be one that somebody was told to reply to."""
+    return name.startswith(f"{REPLY_TO}.")
+
+
 class Asker(Protocol):
     """A channel that takes replies."""
 

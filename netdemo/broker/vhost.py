@@ -91,8 +91,12 @@ class Vhost:
         """Return a queue, or raise `NotFound`."""
         queue = self.queues.get(name)
         if queue is None:
-            raise NotFound(f"no queue '{name}' in vhost '{self.name}'")
+            raise self.no_queue(name)
         return queue
+
+    def no_queue(self, name: str) -> NotFound:
+        """Return the refusal of a queue that is not there."""
+        return NotFound(f"no queue '{name}' in vhost '{self.name}'")
 
     def route(self, exchange: Source, message: Message, keys: Sequence[str]) -> Collection[Queue]:
         """Return the queues to which `message` goes from `exchange`, each once."""

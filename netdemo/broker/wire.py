@@ -62,9 +62,13 @@ _END: Final = b"\xce"
 _OF_ANY_BYTES: Final = (
     spec.Basic.Publish,
     spec.Connection.StartOk,
+    spec.Connection.Secure,
+    spec.Connection.SecureOk,
+    spec.Connection.Start,
     spec.Connection.UpdateSecret,
+    spec.Channel.OpenOk,
 )
-"""Methods with texts that need not be UTF-8; to RabbitMQ the names of a publish need not either."""
+"""Methods with long strings, and, to RabbitMQ, a publish: they may hold any bytes."""
 
 _NO_ARGUMENTS: Final = b"\x00\x00\x00\x00"
 _MAX_TEXT: Final = 255

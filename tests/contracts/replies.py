@@ -103,15 +103,6 @@ class Replies(Contract):
                 declare = spec.Queue.Declare(queue=name, passive=passive)
                 await self.closes_channel(await self.channel(), declare, 404, text)
 
-    async def test_names_that_make_no_sense_end_the_connection(self) -> None:
-        channel = await self.channel()
-        name = f"{REPLY_TO}.odd.name"
-        channel.publish("", name, b"one")
-        self.assert_refused(await channel.refusal(), 541, "INTERNAL_ERROR")
-        channel = await self.channel()
-        refused = await channel.refused(spec.Queue.Declare(queue=name, passive=True))
-        self.assert_refused(refused, 541, "INTERNAL_ERROR")
-
     async def test_a_reply_to_of_anybody_else_is_passed_on(self) -> None:
         client, reply_to = await self.client()
         queue = await self.queue(client)
