@@ -157,6 +157,11 @@ class Channel:
                 f"user_id property set to '{name}' but authenticated user was '{self.access.user}'"
             )
 
+    def close(self, refusal: Refusal) -> None:
+        """Close the channel for a reason of the broker's own."""
+        if not self._closing:
+            self._refuse(refusal)
+
     def end(self) -> None:
         """Give back what it holds, and forget what is not committed."""
         self._closing = True

@@ -53,6 +53,8 @@ CLOSE_TIMEOUT: Final = 5.0
 OUTPUT_LIMIT: Final = 64 * 1024
 """Bytes that wait for the end of the turn, above which they are written at once."""
 
+SHUTDOWN: Final = "broker forced connection closure with reason 'shutdown'"
+
 
 class Outlet(Protocol):
     """What a connection needs of the network."""
@@ -230,10 +232,14 @@ class Connection:
             self._is_over = True
             self._outlet.close()
 
-    def close(self) -> None:
-        """End the connection: the broker stops."""
+    def close_channels(self, refusal: Refusal) -> None:
+        """Close all channels for a reason of the broker's own."""
+        for channel in self._channels.values():
+            channel.close(refusal)
+
+    def close(self, reason: str = SHUTDOWN) -> None:
+        """End the connection: the broker stops, or has another `reason`."""
         if self._take == self._take_open:
-            reason = "broker forced connection closure with reason 'shutdown'"
             self._refuse(ConnectionForced(reason))
         else:
             self._outlet.abort()

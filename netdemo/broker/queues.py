@@ -215,6 +215,12 @@ class Queue:
         else:
             self._turns.stir(self)  # the next single active consumer may take its place
 
+    def cancel_consumers(self) -> None:
+        """Tell the consumers that they get nothing more."""
+        for consumer in list(self.rotation.members):
+            self.remove_consumer(consumer)
+            consumer.receiver.cancelled(consumer)
+
     def wake(self, consumer: Consumer) -> None:
         """Offer messages to `consumer` again, which has room now."""
         self.rotation.wake(consumer)
