@@ -40,7 +40,8 @@ FLOORS = (
         "publishing delivering declaring channel handshake connection broker server",
     ),
     ("netdemo.bridge", "framing routes spool push pull config service"),
-    ("netdemo", "testing"),
+    ("netdemo.testing", "memory_transport memory_network scripted memory_broker"),
+    ("netdemo", "pytest_plugin"),
     (
         "netdemo.cli",
         "options connection stdio output progress ping echo poetry send receive passwd command "
@@ -55,6 +56,8 @@ ORDER = [
     for module in (*(f"{package}.{name}" for name in names.split()), package)
 ]
 """Every module, from the bottom: each imports only from those before it."""
+
+PYTEST_PLUGIN = "netdemo.pytest_plugin"
 
 UPWARD_TYPES = {
     # For annotations alone: what is handed over is made on a higher floor.
@@ -160,9 +163,14 @@ def across(found: Import) -> bool:
 
 def of_an_entrance(found: Import) -> bool:
     """Tell an import of what nobody imports: a command, a plugin, and the helpers for tests."""
+    if found.module == PYTEST_PLUGIN and within(found.target, "netdemo.testing"):
+        return False
     return any(
         within(found.target, entrance) and not within(found.module, entrance)
-        for entrance in ("netdemo.tap", "netdemo.cli", "netdemo.testing", "twisted.plugins")
+        for entrance in (
+            *("netdemo.tap", "netdemo.cli", "netdemo.testing"),
+            *("twisted.plugins", PYTEST_PLUGIN),
+        )
     )
 
 
@@ -297,6 +305,14 @@ class RulesTests(SynchronousTestCase):
 
     def test_test_helpers_in_production_are_caught(self) -> None:
         self.assertTrue(self.broken(of_an_entrance, "netdemo.tap.echo", "import netdemo.testing"))
+
+    def test_test_helpers_in_the_plugin_for_pytest_are_kept(self) -> None:
+        source = "from netdemo.testing import MemoryBroker"
+        self.assertFalse(self.broken(of_an_entrance, "netdemo.pytest_plugin", source))
+
+    def test_plugin_for_pytest_that_is_imported_is_caught(self) -> None:
+        source = "import netdemo.pytest_plugin"
+        self.assertTrue(self.broken(of_an_entrance, "netdemo.testing", source))
 
     def test_reactor_on_import_is_caught(self) -> None:
         source = "from twisted.internet import reactor"
