@@ -6,7 +6,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import connectProtocol
 from twisted.internet.task import Clock, deferLater
 
@@ -43,7 +43,7 @@ class InMemory(Contract):
         result: Deferred[object] = maybeDeferred(f, *args, **kwargs)
         network = self.broker.network
         end = network.clock.seconds() + self.timeout
-        network.settle()
+        network.advance()
         while not result.called:
             due = network.next_call()
             if due is None or due > end:
@@ -57,11 +57,10 @@ class InMemory(Contract):
     def pause(self, seconds: float) -> Deferred[None]:
         return deferLater(self.broker.clock, seconds)
 
-    def restart(self) -> Deferred[None]:
+    async def restart(self) -> None:
         self.broker.close_connections()
-        self.broker.advance()
+        await self.pause(0.1)  # all that can happen at once comes before that
         self.broker.restart()
-        return succeed(None)
 
 
 globals().update(on(InMemory))

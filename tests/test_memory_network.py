@@ -109,6 +109,13 @@ class MemoryNetworkTests(TidyTestCase):
         self.network.advance(1.5)
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
+    def test_time_is_not_advanced_by_what_happens_in_it(self) -> None:
+        for delay in (0, 1):
+            self.clock.callLater(delay, self.network.advance)
+            with self.assertRaises(RuntimeError):
+                self.network.advance(1)
+        self.network.advance()
+
     def test_what_never_ends_is_told(self) -> None:
         self.patch(memory_network, "MAX_ROUNDS", 100)
 

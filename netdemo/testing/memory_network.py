@@ -42,6 +42,7 @@ class MemoryNetwork:
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = Clock() if clock is None else clock
         self.ports: dict[str, MemoryPort] = {}
+        self._advancing = False
 
     def listen(self, host: str) -> MemoryPort:
         """Return the port of a new host."""
@@ -60,15 +61,22 @@ class MemoryNetwork:
 
         :raises NeverIdle: when it does not come to that.
         """
-        end = self.clock.seconds() + seconds
-        self.settle()
+        if self._advancing:
+            raise RuntimeError("time can't be advanced by what happens in it")
+        self._advancing = True
+        try:
+            self._advance(self.clock.seconds() + seconds)
+        finally:
+            self._advancing = False
+
+    def _advance(self, end: float) -> None:
+        self._settle()
         while (due := self.next_call()) is not None and due <= end:
             self._pass(due - self.clock.seconds())
-            self.settle()
+            self._settle()
         self._pass(end - self.clock.seconds())
 
-    def settle(self) -> None:
-        """Let happen what can happen now."""
+    def _settle(self) -> None:
         for _ in range(MAX_ROUNDS):
             due = self.next_call()
             is_due = due is not None and due <= self.clock.seconds()
