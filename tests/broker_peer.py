@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from netdemo.broker.broker import Broker
 from netdemo.broker.connection import Connection
 from netdemo.broker.login import Peer
+from netdemo.broker.store import memory_store
 from netdemo.broker.users import guest_only
 from netdemo.broker.wire import PROTOCOL_HEADER, write_method
 from netdemo.frames import BODY, HEADER
@@ -18,8 +19,6 @@ from tests.tidy import TidyTestCase
 
 if TYPE_CHECKING:
     from pika.amqp_object import Method
-
-    from netdemo.broker.store import Store
 
 CAPABILITIES = {
     "authentication_failure_close": True,
@@ -157,14 +156,16 @@ def content_header(size: int, flags: int = 0, values: bytes = b"", class_id: int
 class BrokerPeerTestCase(TidyTestCase):
     """A test with a broker in memory, which must make no mistake and leave no DelayedCall.
 
-    Mistakes are logged as failures, for which trial fails the test.
+    It has a store, in memory too, if `stored`. Mistakes are logged as failures, for which trial
+    fails the test.
     """
 
-    store: Store | None = None
+    stored = False
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.broker = Broker(self.clock, guest_only(), self.store)
+        store = memory_store(self.clock) if self.stored else None
+        self.broker = Broker(self.clock, guest_only(), store)
         self.vhost = self.broker.vhost("/")
         self._peers: list[BrokerPeer] = []
 

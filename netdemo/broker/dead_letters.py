@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pika.compat import long
-from pika.data import decode_value, encode_value
 
+from netdemo.broker.encoding import write_value
 from netdemo.broker.message import Message
 from netdemo.broker.properties import (
     join_header,
@@ -17,6 +17,7 @@ from netdemo.broker.properties import (
     split_table,
 )
 from netdemo.broker.queues import REJECTED
+from netdemo.broker.tables import read_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _NO_HEADERS: Final = b"\0\0\0\0"
 _DEATHS: Final = b"x-death"
 _COPIES: Final = b"CC"
+_MOST: Final = (1 << 63) - 2
+"""Deaths that can be counted once more."""
 
 
 def dead_letter(
@@ -52,8 +55,8 @@ def dead_letter(
         death["original-expiration"] = short_string(expiration).decode("utf-8", "replace")
     if _DEATHS not in headers:
         for name in ("reason", "queue", "exchange"):
-            headers[f"x-first-death-{name}".encode()] = _encoded(death[name])
-    headers[_DEATHS] = _encoded(_with(death, deaths(headers)))
+            headers[f"x-first-death-{name}".encode()] = write_value(death[name])
+    headers[_DEATHS] = write_value(_with(death, deaths(headers)))
     if routing_key is not None:
         headers.pop(_COPIES, None)
     properties["headers"] = join_table(headers)
@@ -71,7 +74,7 @@ def counted(message: Message, returns: int) -> Message:
     """Return `message` with the header of quorum queues for how often it was given back."""
     properties = split_header(message.header)
     headers = split_table(properties.get("headers", _NO_HEADERS))
-    headers[b"x-delivery-count"] = _encoded(long(returns))
+    headers[b"x-delivery-count"] = write_value(long(returns))
     properties["headers"] = join_table(headers)
     header = join_header(properties, len(message.body))
     return Message(message.exchange, message.routing_key, header, message.body)
@@ -111,17 +114,12 @@ def _with(death: dict[str, Any], past: list[dict[str, Any]]) -> list[dict[str, A
         same = each.get("queue") == death["queue"] and each.get("reason") == death["reason"]
         if same:
             count = each.get("count")
-            death = {**each, "count": long((count if isinstance(count, int) else 0) + 1)}
+            before = min(count, _MOST) if isinstance(count, int) else 0
+            death = {**each, "count": long(before + 1)}
         else:
             others.append(each)
     return [death, *others]
 
 
 def _decoded(value: bytes) -> Any:
-    return decode_value(value, 0)[0]
-
-
-def _encoded(value: Any) -> bytes:
-    pieces: list[bytes] = []
-    encode_value(pieces, value)
-    return b"".join(pieces)
+    return read_value(value)[0]

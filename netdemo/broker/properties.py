@@ -9,8 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from pika.data import decode_value
-
+from netdemo.broker.tables import read_value
 from netdemo.errors import SyntaxRefused
 
 if TYPE_CHECKING:
@@ -125,15 +124,14 @@ def split_table(table: bytes) -> dict[bytes, bytes]:
     :raises SyntaxRefused: for what is no table.
     """
     entries = {}
-    encoded = Bounded(table)
     try:
         start, end = _LONG.size, _table_end(table, 0)
         while start < end:
             value = _short_string_end(table, start)
-            name = bytes(encoded[start + 1 : value])
-            _, start = decode_value(encoded, value)
+            name = table[start + 1 : value]
+            _, start = read_value(table, value)
             entries[name] = table[value:start]
-    except Exception as error:  # pika's codec raises anything
+    except (IndexError, struct.error) as error:
         raise SyntaxRefused(f"a table that can't be decoded: {error!r}") from error
     if start != end or end != len(table):
         raise SyntaxRefused("a table that does not end with its last value")

@@ -20,6 +20,8 @@ from netdemo.errors import SyntaxRefused
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
+_Content: TypeAlias = "Callable[[bytes, int, int, int], Any]"
+
 Field: TypeAlias = "tuple[str, Hashable]"
 """RabbitMQ's name of a type, and the term that a value of it is compared by.
 
@@ -38,6 +40,10 @@ _INT_MIN: Final = -(1 << 31)
 _INT_MAX: Final = (1 << 31) - 1
 _UNSIGNED: Final = 0xFFFF_FFFF
 _LENGTH: Final = struct.Struct(">I")
+
+
+MAX_DEPTH: Final = 100
+"""Tables and arrays within each other: what walks through them does so by calling itself."""
 
 
 class Integer(int):
@@ -92,51 +98,62 @@ def read_table(table: bytes) -> dict[str, Any]:
     :raises SyntaxRefused: for what is no table.
     """
     try:
-        values, end = _read(table, 0, len(table), _table)
-    except (ValueError, struct.error, IndexError, RecursionError) as error:
+        values, end = _read(table, 0, len(table), 0, _table)
+    except (ValueError, struct.error, IndexError) as error:
         raise SyntaxRefused(f"a table that can't be decoded: {error!r}") from error
     if end != len(table):
         raise SyntaxRefused("a table that does not end with its last value")
     return values  # type: ignore[no-any-return]
 
 
-def _read(
-    data: bytes, start: int, end: int, content: Callable[[bytes, int, int], Any]
-) -> tuple[Any, int]:
+def read_value(data: bytes, start: int = 0) -> tuple[Any, int]:
+    """Decode a value of a table, after its type, and return where it ends.
+
+    :raises SyntaxRefused: for what is none.
+    """
+    try:
+        return _value(data, start, len(data), 1)
+    except (ValueError, struct.error, IndexError) as error:
+        raise SyntaxRefused(f"a value that can't be decoded: {error!r}") from error
+
+
+def _read(data: bytes, start: int, end: int, depth: int, content: _Content) -> tuple[Any, int]:
     """Read a length and so much content; return it and where it ends."""
+    if depth > MAX_DEPTH:
+        raise ValueError(f"tables within tables, more than {MAX_DEPTH}")
     start += _LENGTH.size
     stop: int = start + _LENGTH.unpack_from(data, start - _LENGTH.size)[0]
     if stop > end:
         raise ValueError("it ends too early")
-    return content(data, start, stop), stop
+    return content(data, start, stop, depth), stop
 
 
-def _table(data: bytes, start: int, end: int) -> dict[str, Any]:
+def _table(data: bytes, start: int, end: int, depth: int) -> dict[str, Any]:
     values = {}
     while start < end:
         name_end = start + 1 + data[start]
         name = _text(data, start + 1, name_end)
-        values[name], start = _value(data, name_end, end)
+        values[name], start = _value(data, name_end, end, depth + 1)
     return values
 
 
-def _array(data: bytes, start: int, end: int) -> list[Any]:
+def _array(data: bytes, start: int, end: int, depth: int) -> list[Any]:
     values = []
     while start < end:
-        value, start = _value(data, start, end)
+        value, start = _value(data, start, end, depth + 1)
         values.append(value)
     return values
 
 
-def _text(data: bytes, start: int, end: int) -> str:
+def _text(data: bytes, start: int, end: int, _: int = 0) -> str:
     return data[start:end].decode("utf-8", "surrogateescape")
 
 
-def _bytes(data: bytes, start: int, end: int) -> bytes:
+def _bytes(data: bytes, start: int, end: int, _: int) -> bytes:
     return data[start:end]
 
 
-_CONTENT: Final[dict[int, Callable[[bytes, int, int], Any]]] = {
+_CONTENT: Final[dict[int, _Content]] = {
     ord("S"): _text,
     ord("x"): _bytes,
     ord("F"): _table,
@@ -145,7 +162,7 @@ _CONTENT: Final[dict[int, Callable[[bytes, int, int], Any]]] = {
 """How a value is read that starts with its length, by the octet that stands for its type."""
 
 
-def _value(data: bytes, start: int, end: int) -> tuple[Any, int]:
+def _value(data: bytes, start: int, end: int, depth: int) -> tuple[Any, int]:
     kind = data[start]
     start += 1
     if kind in _FIXED:
@@ -156,7 +173,7 @@ def _value(data: bytes, start: int, end: int) -> tuple[Any, int]:
         return made(*layout.unpack_from(data, start)), stop
     if kind not in _CONTENT:
         raise ValueError(f"no type of a value: {chr(kind)!r}")
-    return _read(data, start, end, _CONTENT[kind])
+    return _read(data, start, end, depth, _CONTENT[kind])
 
 
 def fields(table: Mapping[str, Any]) -> dict[str, Field]:
