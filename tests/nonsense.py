@@ -130,6 +130,9 @@ class Nonsense:
             pieces: list[bytes] = []
             encode_value(pieces, value)
             return self._short(name.encode()) + b"".join(pieces)
+        if name == "x-death" and depth < 5:
+            death = b"F" + self.table(depth + 1)
+            return self._short(b"x-death") + b"A" + self._long(death * self._choice((1, 2)))
         return self._short(name.encode()) + self.value(depth)
 
     def value(self, depth: int = 0) -> bytes:
