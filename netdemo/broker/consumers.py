@@ -116,8 +116,13 @@ class Rotation:
     def next(self) -> Consumer | None:
         """Return who gets the next message, ``None`` when nobody has room."""
         if self._single_active:
-            first = self.members[0] if self.members else None
-            return first if first is not None and first.has_room() else None
+            active = self.members[0] if self.members else None
+            if active is None or active.has_room():
+                return active
+            if not active.waiting:
+                self._turns[active.priority].remove(active)
+                active.waiting = True
+            return None
         for turns in self._turns.values():
             while turns:
                 consumer = turns[0]
