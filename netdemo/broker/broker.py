@@ -46,10 +46,12 @@ class Broker:
         self.memory = Memory(max_memory)
         self.memory.on_alarm = lambda _: self.check_alarms()
         self.connections: dict[Connection, None] = {}
+        self._blocked: dict[Connection, None] = {}
         self.vhosts: dict[str, Vhost] = {}
         for name in users.vhosts:
             self.vhost(name)
         if store is not None:
+            store.on_progress = lambda: self.turns.run(self.check_alarms)
             self.turns.run(self._restore, store.load())
 
     def vhost(self, name: str) -> Vhost:
@@ -68,16 +70,21 @@ class Broker:
             return LOW_DISK
         return None
 
+    def block(self, connection: Connection) -> None:
+        """Have `connection` told when publishers may go on."""
+        self._blocked[connection] = None
+
+    def ended(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self.connections.pop(connection, None)
+        self._blocked.pop(connection, None)
+
     def check_alarms(self) -> None:
         """Let blocked publishers go on if there is no reason any more to block them."""
-        if self.alarm is None:
-            for connection in self.connections:
+        if self._blocked and self.alarm is None:
+            blocked, self._blocked = self._blocked, {}
+            for connection in blocked:
                 connection.unblock()
-
-    def blocked(self) -> None:
-        """Look again at the alarms when something has become better."""
-        if self.store is not None and not self.memory.alarm:
-            self.store.on_disk(lambda: self.turns.run(self.check_alarms))
 
     def stop(self) -> Deferred[None]:
         """Stop all clocks and close the store, when nobody is connected any more."""

@@ -44,7 +44,8 @@ class Commits:
 
     `failing` tells why the last transaction failed, until one works: what it was to write is kept
     and tried again. `waiting_bytes` counts the messages that were put and are not on disk yet;
-    who puts must heed it, for nothing here is refused.
+    who puts must heed it, for nothing here is refused. `on_progress` is called when either may have
+    become less.
     """
 
     _log = Logger()
@@ -58,6 +59,7 @@ class Commits:
     ) -> None:
         self.failing: str | None = None
         self.waiting_bytes = 0
+        self.on_progress: Callable[[], None] = lambda: None
         self._database = database
         self._run_in_thread = run_in_thread
         self._clock = clock
@@ -133,6 +135,7 @@ class Commits:
                     await self._write_first()
                 if self._emptied and not self._closing:
                     await self._sweep()
+                self.on_progress()
         except GaveUp:
             self._log.error(
                 "{name}: closed without {size} bytes of messages that were not on disk",

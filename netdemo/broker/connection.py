@@ -129,7 +129,7 @@ class Connection:
         self._is_over = True
         self._stop_timer()
         self._handshake.end()
-        self.broker.connections.pop(self, None)
+        self.broker.ended(self)
         self._end_channels()
 
     def write(self, data: bytes) -> None:
@@ -173,7 +173,7 @@ class Connection:
         if self.wants("connection.blocked"):
             self.write(write_method(0, spec.Connection.Blocked(alarm)))
         self._read_or_not()
-        self.broker.blocked()
+        self.broker.block(self)
 
     def unblock(self) -> None:
         """Let the peer publish again."""

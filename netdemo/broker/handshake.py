@@ -7,10 +7,12 @@ from platform import python_version
 from typing import TYPE_CHECKING, Any, Final
 
 from pika import spec
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
 
 from netdemo.broker.login import mechanisms
 from netdemo.broker.wire import raw, write_method
-from netdemo.errors import ChannelMisused, NotAllowed, Refusal
+from netdemo.errors import BrokerFault, ChannelMisused, NotAllowed, Refusal
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -55,6 +57,8 @@ def server_properties() -> dict[str, Any]:
 
 class Handshake:
     """Lets the peer of `connection` in, or refuses it."""
+
+    _log = Logger()
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -115,8 +119,11 @@ class Handshake:
         self._login = None
         connection = self._connection
         refusal = failure.value
+        if isinstance(refusal, CancelledError):
+            return  # the peer is gone
         if not isinstance(refusal, Refusal):
-            failure.raiseException()
+            self._log.failure("a login ended in a mistake", failure)
+            refusal = BrokerFault("a mistake of the broker's")
         connection.broker.turns.run(connection.refuse_login, refusal)
 
     def _tune(self, method: Any) -> None:
