@@ -2,30 +2,64 @@
 
 from __future__ import annotations
 
-from pika import spec
+from typing import TYPE_CHECKING, cast
 
+from pika import spec
+from twisted.logger import formatEvent, globalLogPublisher
+
+from netdemo.broker.wire import write_method
+from netdemo.frames import METHOD, frame
 from tests.broker_peer import BrokerPeerTestCase
 
-UGLY = "\udcff\udcfe"
-"""A name that is not UTF-8, as the broker keeps it."""
+if TYPE_CHECKING:
+    from twisted.logger import ILogObserver, LogEvent
 
-UGLY_BYTES = b"\xff\xfe"
+UGLY = b"\xff\xfe"
+"""What is not UTF-8."""
 
 
 class NamesTests(BrokerPeerTestCase):
     """Names of any bytes."""
 
-    def test_refusal_tells_a_name_that_is_not_utf8_as_it_came(self) -> None:
+    def test_name_that_is_not_utf8_ends_the_connection(self) -> None:
         peer = self.connect()
         peer.send(b"\x01\0\x01\0\0\0\x0a\0\x3c\0\x46\0\0\x02\xff\xfe\0\xce")
-        self.assertIn(b"NOT_FOUND - no queue '\xff\xfe' in vhost '/'", peer.unread)
+        (close,) = peer.methods()
+        self.assertEqual(501, close.reply_code)
 
-    def test_queue_with_a_name_that_is_not_utf8_is_declared(self) -> None:
+    def test_routing_key_from_an_argument_that_is_not_utf8_is_got_as_it_came(self) -> None:
         peer = self.connect()
-        peer.send(b"\x01\0\x01\0\0\0\x0e\0\x32\0\x0a\0\0\x02\xff\xfe\0\0\0\0\0\xce")
-        (declared,) = peer.methods()
-        self.assertEqual(UGLY_BYTES, declared.queue)
-        self.assertEqual([UGLY], list(self.vhost.queues))
+        entries = b"".join(
+            bytes((len(name),)) + name.encode() + value
+            for name, value in (
+                ("x-dead-letter-exchange", b"S\0\0\0\x0aamq.fanout"),
+                ("x-dead-letter-routing-key", b"S\0\0\0\x02" + UGLY),
+                ("x-max-length", b"I\0\0\0\0"),
+            )
+        )
+        whole = write_method(1, spec.Queue.Declare(queue="q"))
+        peer.send(frame(METHOD, 1, whole[7:-5] + len(entries).to_bytes(4) + entries))
+        peer.call(spec.Queue.Declare(queue="dead"), spec.Queue.Bind(0, "dead", "amq.fanout"))
+        peer.publish("q")
+        peer.send(write_method(1, spec.Basic.Get(queue="dead", no_ack=True)))
+        self.assertIn(b"\x0aamq.fanout\x02" + UGLY, peer.unread)
+
+
+class LogTests(BrokerPeerTestCase):
+    """What a client says is in the log."""
+
+    def test_refused_name_can_not_forge_a_line(self) -> None:
+        logged: list[str] = []
+
+        def observe(event: LogEvent) -> None:
+            logged.append(formatEvent(event))
+
+        observer = cast("ILogObserver", observe)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.connect().call(spec.Exchange.Declare(exchange="x", type="odd\nmemory: all is well"))
+        (line,) = (each for each in logged if "all is well" in each)
+        self.assertNotIn("\n", line)
 
 
 class MethodsTests(BrokerPeerTestCase):

@@ -340,7 +340,7 @@ class Connection:
         """Close the connection for a reason."""
         if self._take == self._take_closing:
             return  # nonsense again
-        self._log.info("{peer}: {refusal}", peer=self.peer.name, refusal=refusal)
+        self._log.info("{peer}: {text!r}", peer=self.peer.name, text=str(refusal))
         self._end_channels()
         text = shortened(refusal.reply_text)
         close = spec.Connection.Close(refusal.reply_code, text, *refusal.subject)
