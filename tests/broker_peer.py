@@ -13,7 +13,7 @@ from netdemo.broker.login import Peer
 from netdemo.broker.store import memory_store
 from netdemo.broker.users import guest_only
 from netdemo.broker.wire import PROTOCOL_HEADER, write_method
-from netdemo.frames import BODY, HEADER
+from netdemo.frames import BODY, HEADER, OVERHEAD
 from netdemo.frames import frame as raw_frame
 from tests.tidy import TidyTestCase
 
@@ -28,6 +28,7 @@ CAPABILITIES = {
     "publisher_confirms": True,
 }
 FRAME_MAX = 131_072
+BODY_MAX = FRAME_MAX - OVERHEAD
 
 
 def login(user: str = "guest", password: str = "guest") -> spec.Connection.StartOk:
@@ -51,8 +52,11 @@ class BrokerPeer:
     """A peer of `broker`; see `netdemo.broker.connection.Outlet`.
 
     What it is sent is kept in `unread`, which is read frame by frame with `received`. `reading`
-    tells whether the broker reads on, `closed` whether it has ended the connection.
+    tells whether the broker reads on, `closed` whether it has ended the connection. With a `room`,
+    in bytes, the broker is told to pause when more than that is unread, until `resume`.
     """
+
+    room: int | None = None
 
     def __init__(self, broker: Broker, address: Peer | None = None) -> None:
         self.broker = broker
@@ -65,6 +69,13 @@ class BrokerPeer:
     def write(self, data: bytes) -> None:
         """Keep what the broker sends."""
         self.unread += data
+        if self.room is not None and len(self.unread) > self.room:
+            self.connection.pause()
+
+    def resume(self) -> None:
+        """Tell the broker that the peer has read what there was."""
+        self.unread = b""
+        self.broker.turns.run(self.connection.resume)
 
     def read(self, reading: bool) -> None:
         """Note whether the broker reads on."""
@@ -145,7 +156,8 @@ def publication(
         header = content_header(len(body))
     frames = write_method(channel, spec.Basic.Publish(0, exchange, routing_key, mandatory))
     frames += raw_frame(HEADER, channel, header)
-    return frames + raw_frame(BODY, channel, body) if body else frames
+    pieces = [body[start : start + BODY_MAX] for start in range(0, len(body), BODY_MAX)]
+    return frames + b"".join(raw_frame(BODY, channel, piece) for piece in pieces)
 
 
 def content_header(size: int, flags: int = 0, values: bytes = b"", class_id: int = 60) -> bytes:

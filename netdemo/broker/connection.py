@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pika import spec
@@ -55,6 +56,12 @@ OUTPUT_LIMIT: Final = 64 * 1024
 
 SHUTDOWN: Final = "broker forced connection closure with reason 'shutdown'"
 
+MAX_REPLIES: Final = 16 * 1024 * 1024
+"""Bytes of replies, which no prefetch holds back, for a peer that does not read; others are lost.
+
+RabbitMQ promises as little: a reply is delivered at most once.
+"""
+
 
 class Outlet(Protocol):
     """What a connection needs of the network."""
@@ -101,6 +108,10 @@ class Connection:
         self._unwritten: list[bytes] = []
         self._unwritten_bytes = 0
         self._paused = False
+        self._untaken: deque[tuple[int, int, bytes]] = deque()
+        """Frames that came in one piece with that for which the peer was paused."""
+        self._unread_replies = 0
+        """Bytes of replies since then."""
         self._is_publisher = False
         self._blocked = False
         self._expected_bytes = 0
@@ -117,6 +128,9 @@ class Connection:
         try:
             # RabbitMQ takes frames whose payload alone is as long as a frame may be.
             for kind, number, payload in self._frames.frames(data, self.frame_max + OVERHEAD):
+                if self._paused:
+                    self._untaken.append((kind, number, payload))
+                    continue
                 self._take_safely(kind, number, payload)
                 if self._is_over:
                     return
@@ -152,6 +166,12 @@ class Connection:
         """Whether the peer takes deliveries now."""
         return not self._paused
 
+    def takes_reply(self, size: int) -> bool:
+        """Whether a reply of so many bytes is sent to the peer."""
+        if self._paused:
+            self._unread_replies += size
+        return self._unread_replies <= MAX_REPLIES
+
     def pause(self) -> None:
         """Deliver no more, and read no more: the peer does not take what it is sent."""
         self._paused = True
@@ -160,6 +180,9 @@ class Connection:
     def resume(self) -> None:
         """Go on."""
         self._paused = False
+        self._unread_replies = 0
+        while self._untaken and not (self._paused or self._is_over):
+            self._take_safely(*self._untaken.popleft())
         self._read_or_not()
         for channel in self._channels.values():
             channel.wake()

@@ -80,6 +80,8 @@ class Delivering:
     def deliver_reply(self, message: Message) -> None:
         """Send a reply to the consumer of replies; it has the tag that the next delivery has."""
         channel = self._channel
+        if not channel.connection.takes_reply(message.size):
+            return
         frame_max = channel.connection.frame_max
         tag = self._last_tag + 1
         channel.write(
