@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import struct
 from typing import TYPE_CHECKING, Any, Final
-
-from pika.compat import long
 
 from netdemo.broker.encoding import write_value
 from netdemo.broker.message import Message
@@ -17,7 +15,8 @@ from netdemo.broker.properties import (
     split_table,
 )
 from netdemo.broker.queues import REJECTED
-from netdemo.broker.tables import read_value
+from netdemo.broker.tables import Integer, read_value
+from netdemo.broker.wire import raw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +25,7 @@ _NO_HEADERS: Final = b"\0\0\0\0"
 _DEATHS: Final = b"x-death"
 _COPIES: Final = b"CC"
 _MOST: Final = (1 << 63) - 2
-"""Deaths that can be counted once more."""
+"""Deaths that can be counted, and one more."""
 
 
 def dead_letter(
@@ -44,10 +43,10 @@ def dead_letter(
     properties = split_header(message.header)
     headers = split_table(properties.get("headers", _NO_HEADERS))
     death: dict[str, Any] = {
-        "count": long(1),
+        "count": Integer(1, "long"),
         "reason": reason,
         "queue": queue,
-        "time": datetime.fromtimestamp(int(now), UTC),
+        "time": Integer(int(now), "timestamp"),
         "exchange": message.exchange,
         "routing-keys": [message.routing_key, *copies(headers)],
     }
@@ -56,7 +55,7 @@ def dead_letter(
     if _DEATHS not in headers:
         for name in ("reason", "queue", "exchange"):
             headers[f"x-first-death-{name}".encode()] = write_value(death[name])
-    headers[_DEATHS] = write_value(_with(death, deaths(headers)))
+    headers[_DEATHS] = _encoded(_with(death, deaths(headers)))
     if routing_key is not None:
         headers.pop(_COPIES, None)
     properties["headers"] = join_table(headers)
@@ -74,7 +73,7 @@ def counted(message: Message, returns: int) -> Message:
     """Return `message` with the header of quorum queues for how often it was given back."""
     properties = split_header(message.header)
     headers = split_table(properties.get("headers", _NO_HEADERS))
-    headers[b"x-delivery-count"] = write_value(long(returns))
+    headers[b"x-delivery-count"] = write_value(Integer(returns, "long"))
     properties["headers"] = join_table(headers)
     header = join_header(properties, len(message.body))
     return Message(message.exchange, message.routing_key, header, message.body)
@@ -114,8 +113,8 @@ def _with(death: dict[str, Any], past: list[dict[str, Any]]) -> list[dict[str, A
         same = each.get("queue") == death["queue"] and each.get("reason") == death["reason"]
         if same:
             count = each.get("count")
-            before = min(count, _MOST) if isinstance(count, int) else 0
-            death = {**each, "count": long(before + 1)}
+            count = min(count, _MOST) if isinstance(count, int) else 0
+            death = {**each, "count": Integer(count + 1, "long")}
         else:
             others.append(each)
     return [death, *others]
@@ -123,3 +122,12 @@ def _with(death: dict[str, Any], past: list[dict[str, Any]]) -> list[dict[str, A
 
 def _decoded(value: bytes) -> Any:
     return read_value(value)[0]
+
+
+def _encoded(tables: list[dict[str, Any]]) -> bytes:
+    """Encode an array of tables, whose names stay in order."""
+    encoded = b"".join(
+        b"F" + join_table({raw(name): write_value(value) for name, value in table.items()})
+        for table in tables
+    )
+    return b"A" + struct.pack(">I", len(encoded)) + encoded
