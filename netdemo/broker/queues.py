@@ -25,6 +25,9 @@ MAXLEN: Final = "maxlen"
 REJECTED: Final = "rejected"
 DELIVERY_LIMIT: Final = "delivery_limit"
 
+EXPIRED_AT_ONCE: Final = 500
+"""Messages that expire in one turn; those that are left expire in the next, lest all else waits."""
+
 _MILLISECONDS: Final = 1000
 
 
@@ -135,13 +138,17 @@ class Queue:
     def dispatch(self) -> None:
         """Deliver what is ready to those who have room."""
         ready, rotation = self.ready, self.rotation
+        expired = 0
         while ready:
             consumer = rotation.next()
             if consumer is None:
                 break
             entry = ready.pop()
-            if entry.expires_at is not None and entry.expires_at <= self._turns.seconds():
+            if self._is_expired(entry):
                 self._bury(entry, EXPIRED)
+                expired += 1
+                if expired >= EXPIRED_AT_ONCE:
+                    break
             else:
                 self._deliver(consumer, entry)
         if self._expires:
@@ -151,7 +158,8 @@ class Queue:
         """Take the first message (``basic.get``), ``None`` if there is none."""
         self.touch()
         self._drop_expired()
-        if not self.ready:
+        head = self.ready.head()
+        if head is None or self._is_expired(head):
             return None
         entry = self.ready.pop()
         if self._store is not None:
@@ -353,11 +361,15 @@ class Queue:
     def _drop_expired(self) -> None:
         if not self._expires:
             return
-        now = self._turns.seconds()
-        while (head := self.ready.head()) is not None:
-            if head.expires_at is None or head.expires_at > now:
+        for _ in range(EXPIRED_AT_ONCE):
+            head = self.ready.head()
+            if head is None or not self._is_expired(head):
                 return
             self._bury(self.ready.pop(), EXPIRED)
+        self._watch()
+
+    def _is_expired(self, entry: Entry) -> bool:
+        return entry.expires_at is not None and entry.expires_at <= self._turns.seconds()
 
     def _watch(self) -> None:
         """Be called when the first in line expires."""
@@ -373,4 +385,4 @@ class Queue:
 
     def _expire(self) -> None:
         self._drop_expired()
-        self._watch()
+        self._turns.stir(self)
