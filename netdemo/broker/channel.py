@@ -170,8 +170,7 @@ class Channel:
     def _commit(self, _: Any) -> None:
         self._check_transaction()
         self._delivering.commit()
-        self._publishing.commit()
-        self.send(spec.Tx.CommitOk())
+        self._publishing.commit(lambda: self.send(spec.Tx.CommitOk()))
 
     def _roll_back(self, _: Any) -> None:
         self._check_transaction()

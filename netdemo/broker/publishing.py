@@ -43,9 +43,10 @@ from netdemo.errors import (
 from netdemo.frames import BODY, HEADER, METHOD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from netdemo.broker.channel import Channel
+    from netdemo.broker.queues import Queue
 
 MAX_MESSAGE: Final = 128 * 1024 * 1024
 """Bytes of the largest body that is taken, as RabbitMQ has it."""
@@ -73,7 +74,8 @@ class Publishing:
         """Those that wait for any commit, in order."""
         self._confirmed: list[int] = []
         """Those to be told to the client when all that has arrived is dealt with."""
-        self.transaction: list[tuple[Publish, Message, list[str]]] | None = None
+        self.transaction: list[tuple[Message, bool, Collection[Queue]]] | None = None
+        """Messages until the commit, whether they are mandatory, and where they go."""
 
     @property
     def in_content(self) -> bool:
@@ -137,10 +139,15 @@ class Publishing:
         message, keys = self._read(publish, header, body)
         if publish.exchange == "":  # also in a transaction, which RabbitMQ does not wait for
             self._channel.broker.replies.deliver(message, keys)
-        if self.transaction is None:
-            self._send(publish, message, keys, self._next_tag())
-        else:
-            self.transaction.append((publish, message, keys))
+        vhost = self._channel.vhost
+        queues = vhost.route(vhost.exchange(publish.exchange), message, keys)
+        if self.transaction is not None:
+            self.transaction.append((message, publish.mandatory, queues))
+            return
+        tag = self._next_tag()
+        stored, refused = self._send(message, publish.mandatory, queues)
+        if tag:
+            self._answer(tag, stored, refused)
 
     def _forget(self) -> None:
         if self._header is not None:
@@ -202,11 +209,11 @@ class Publishing:
                 changed = True
         return join_header(values, size) if changed else header
 
-    def _send(self, publish: Publish, message: Message, keys: list[str], tag: int) -> None:
-        channel = self._channel
-        exchange = channel.vhost.exchange(publish.exchange)
-        queues = channel.vhost.route(exchange, message, keys)
-        if publish.mandatory and not queues:
+    def _send(
+        self, message: Message, mandatory: bool, queues: Collection[Queue]
+    ) -> tuple[bool, bool]:
+        """Push a message; return whether it goes to the disk, and whether a queue refused it."""
+        if mandatory and not queues:
             self._return(message)
         stored = refused = False
         for queue in queues:
@@ -215,8 +222,7 @@ class Publishing:
                 stored = True
             elif taken is Taken.REFUSED:
                 refused = True
-        if tag:
-            self._answer(tag, stored, refused)
+        return stored, refused
 
     def _answer(self, tag: int, stored: bool, refused: bool) -> None:
         """Nack a message, or ack it when it is safe."""
@@ -275,11 +281,29 @@ class Publishing:
             self.transaction = []
         self._channel.send(spec.Tx.SelectOk())
 
-    def commit(self) -> None:
-        """Publish what was kept."""
-        kept, self.transaction = self.transaction, []
-        for publish, message, keys in kept or ():
-            self._send(publish, message, keys, 0)
+    def commit(self, committed: Callable[[], None]) -> None:
+        """Publish what was kept; call `committed` when it is safe.
+
+        Queues are those that were bound when a message came, if they are still there.
+
+        :raises PreconditionFailed: if a queue refused some of it.
+        """
+        kept, self.transaction = self.transaction or (), []
+        named = self._channel.vhost.queues
+        any_stored = any_refused = False
+        for message, mandatory, queues in kept:
+            there = [named[queue.name] for queue in queues if queue.name in named]
+            stored, refused = self._send(message, mandatory, there)
+            any_stored |= stored
+            any_refused |= refused
+        if any_refused:
+            raise PreconditionFailed("partial tx completion")
+        broker = self._channel.broker
+        if any_stored:
+            assert broker.store is not None
+            broker.store.on_disk(lambda: broker.turns.run(committed))
+        else:
+            committed()
 
     def methods(self) -> dict[type, Callable[[Any], None]]:
         """Return what it does for which methods."""

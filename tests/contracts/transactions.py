@@ -89,6 +89,38 @@ class Transactions(Contract):
         returned = await channel.next(spec.Basic.Return)
         self.assertEqual(returned.body, b"one")
 
+    async def test_messages_go_where_they_went_when_they_were_published(self) -> None:
+        channel, queue = await self.selected()
+        other = await channel.client.open_channel()
+        exchange = self.name()
+        await other.call(spec.Exchange.Declare(exchange=exchange, type="direct"))
+        await other.call(spec.Queue.Bind(queue=queue, exchange=exchange, routing_key="key"))
+        channel.publish(exchange, "key", b"1")
+        publish(channel, queue, b"2")
+        await self.settle(channel)
+        await other.call(spec.Exchange.Delete(exchange=exchange))
+        await channel.call(spec.Tx.Commit())
+        self.assertEqual(await self.drain(queue, channel), [b"1", b"2"])
+
+    async def test_queue_that_was_deleted_gets_nothing(self) -> None:
+        channel, queue = await self.selected()
+        other = await channel.client.open_channel()
+        channel.publish("", queue, b"1", mandatory=True)
+        await self.settle(channel)
+        await other.call(spec.Queue.Delete(queue=queue))
+        await channel.call(spec.Tx.Commit())
+        returned = await channel.next(spec.Basic.Return)
+        self.assertEqual(returned.body, b"1")
+
+    async def test_a_commit_of_which_a_queue_refuses_some_is_refused(self) -> None:
+        channel = await self.channel()
+        queue = await self.queue(channel, x_max_length=1, x_overflow="reject-publish")
+        await channel.call(spec.Tx.Select())
+        publish(channel, queue, b"1", b"2")
+        text = "PRECONDITION_FAILED - partial tx completion"
+        await self.closes_channel(channel, spec.Tx.Commit(), 406, text)
+        self.assertEqual(await self.drain(queue), [b"1"])
+
     async def test_selecting_again_is_agreed_to(self) -> None:
         channel, queue = await self.selected()
         publish(channel, queue, b"1")
