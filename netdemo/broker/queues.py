@@ -350,11 +350,10 @@ class Queue:
         self.done(entry)
 
     def _expiry_of(self, message: Message) -> float | None:
-        delays = [
-            each for each in (message.expiration, self.limits.message_ttl) if each is not None
-        ]
-        if not delays:
+        own, common = message.expiration, self.limits.message_ttl
+        if own is None and common is None:  # as it is for most, so it is to cost little
             return None
+        delays = [each for each in (own, common) if each is not None]
         self._expires = True
         return self._turns.seconds() + min(delays) / _MILLISECONDS
 
