@@ -185,7 +185,7 @@ class RemovalTests(SynchronousTestCase):
         turns = rotation(one)
         turns.remove(one)
         self.assertIsNone(turns.next())
-        self.assertEqual([], turns.members)
+        self.assertEqual([], list(turns.members))
 
     def test_one_that_waits_can_go(self) -> None:
         one, two = full(), consumer()
@@ -206,7 +206,7 @@ class RemovalTests(SynchronousTestCase):
     ) -> None:
         turns = Rotation(single_active)
         for step, number in steps:
-            members = turns.members
+            members = list(turns.members)
             if step == "add":
                 turns.add(consumer(priority=number % 2, prefetch=1))
             elif step == "next":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_left, insort
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
+
+from netdemo.broker.tally import Tally
 
 if TYPE_CHECKING:
     from netdemo.broker.backlog import Entry
@@ -94,43 +97,58 @@ class Rotation:
     """
 
     def __init__(self, single_active: bool = False) -> None:
-        self.members: list[Consumer] = []
+        self.members: OrderedDict[Consumer, None] = OrderedDict()
         self._single_active = single_active
-        self._turns: dict[int, deque[Consumer]] = {}
-        """Those that may have room, by priority, the highest first."""
+        self._priorities: list[int] = []
+        """Those that there are, negated, so that the highest is the first."""
+        self._turns: dict[int, OrderedDict[Consumer, None]] = {}
+        """Those that may have room, by priority."""
+        self._counts: Tally[int] = Tally()
+        """How many members have a priority."""
+
+    @property
+    def first(self) -> Consumer | None:
+        """The member that came first."""
+        return next(iter(self.members), None)
 
     def add(self, consumer: Consumer) -> None:
         """Let `consumer` take its turn behind the others."""
-        self.members.append(consumer)
-        self._wait_for_turn(consumer)
+        priority = consumer.priority
+        if priority not in self._counts:
+            insort(self._priorities, -priority)
+            self._turns[priority] = OrderedDict()
+        self._counts.add(priority)
+        self.members[consumer] = None
+        self._turns[priority][consumer] = None
 
     def remove(self, consumer: Consumer) -> None:
         """Forget `consumer`."""
-        self.members.remove(consumer)
-        turns = self._turns[consumer.priority]
-        if not consumer.waiting:
-            turns.remove(consumer)
-        if not any(each.priority == consumer.priority for each in self.members):
-            del self._turns[consumer.priority]
+        priority = consumer.priority
+        del self.members[consumer]
+        self._turns[priority].pop(consumer, None)
+        self._counts.remove(priority)
+        if priority not in self._counts:
+            del self._turns[priority]
+            del self._priorities[bisect_left(self._priorities, -priority)]
 
     def next(self) -> Consumer | None:
         """Return who gets the next message, ``None`` when nobody has room."""
         if self._single_active:
-            active = self.members[0] if self.members else None
+            active = self.first
             if active is None or active.has_room():
                 return active
             if not active.waiting:
-                self._turns[active.priority].remove(active)
+                del self._turns[active.priority][active]
                 active.waiting = True
             return None
-        for turns in self._turns.values():
+        for priority in self._priorities:
+            turns = self._turns[-priority]
             while turns:
-                consumer = turns[0]
+                consumer = next(iter(turns))
                 if consumer.has_room():
-                    if len(turns) > 1:
-                        turns.rotate(-1)
+                    turns.move_to_end(consumer)
                     return consumer
-                turns.popleft()
+                del turns[consumer]
                 consumer.waiting = True
         return None
 
@@ -138,11 +156,4 @@ class Rotation:
         """Offer messages to `consumer` again, which has room now."""
         if consumer.waiting:
             consumer.waiting = False
-            self._turns[consumer.priority].append(consumer)
-
-    def _wait_for_turn(self, consumer: Consumer) -> None:
-        turns = self._turns.get(consumer.priority)
-        if turns is None:
-            turns = self._turns[consumer.priority] = deque()
-            self._turns = dict(sorted(self._turns.items(), reverse=True))
-        turns.append(consumer)
+            self._turns[consumer.priority][consumer] = None

@@ -204,8 +204,8 @@ class Queue:
 
         :raises AccessRefused: if either wants the queue for itself.
         """
-        members = self.rotation.members
-        taken = members and (consumer.exclusive or members[0].exclusive)
+        first = self.rotation.first
+        taken = first is not None and (consumer.exclusive or first.exclusive)
         if taken or (consumer.exclusive and self.limits.single_active_consumer):
             raise AccessRefused(f"queue '{self.name}' in vhost '{self.home.name}' in exclusive use")
         self.rotation.add(consumer)
