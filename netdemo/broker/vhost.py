@@ -103,7 +103,7 @@ class Vhost:
         if self._is_simple and len(keys) == 1:
             return exchange.match(keys[0], message)
         queues: dict[Queue, None] = {}
-        way: list[Source] = [exchange]
+        way, seen = [exchange], {exchange}
         for each in way:
             found = [target for key in keys for target in each.match(key, message)]
             if not found and each.alternate in self.exchanges:
@@ -111,7 +111,8 @@ class Vhost:
             for target in found:
                 if isinstance(target, Queue):
                     queues[target] = None
-                elif target not in way:
+                elif target not in seen:
+                    seen.add(target)
                     way.append(target)
         return queues
 
