@@ -71,6 +71,17 @@ _OF_ANY_BYTES: Final = (
 """Methods with long strings, and, to RabbitMQ, a publish: they may hold any bytes."""
 
 _NO_ARGUMENTS: Final = b"\x00\x00\x00\x00"
+_WITH_ARGUMENTS: Final = (
+    spec.Exchange.Declare,
+    spec.Exchange.Bind,
+    spec.Exchange.Unbind,
+    spec.Queue.Declare,
+    spec.Queue.Bind,
+    spec.Queue.Unbind,
+    spec.Basic.Consume,
+)
+"""Methods that end with a table of arguments."""
+
 _MAX_TEXT: Final = 255
 """Bytes of a short string."""
 
@@ -126,8 +137,7 @@ def read_method(payload: bytes) -> Any:
     kind: Any = spec.methods[index]
     method: Any = kind.__new__(kind)  # some can't be made without what is decoded now
     try:
-        method.decode(Bounded(payload), _INDEX.size)
-        is_whole = _read_arguments(method, payload)
+        is_whole = _decode(method, payload)
     except SyntaxRefused:
         raise
     except Exception:  # pika's codec raises anything
@@ -142,15 +152,23 @@ def read_method(payload: bytes) -> Any:
     return method
 
 
-def _read_arguments(method: Any, payload: bytes) -> bool:
-    """Decode the table at the end, if there is one; return whether nothing follows."""
+def _decode(method: Any, payload: bytes) -> bool:
+    """Decode a method; return whether nothing is missing, and nothing follows."""
+    try:
+        method.decode(Bounded(payload), _INDEX.size)
+    except Exception:
+        if not isinstance(method, _WITH_ARGUMENTS):
+            raise
+        # pika does not know all types of values; what comes before the table it has decoded
     if isinstance(method, spec.Connection.StartOk | spec.Connection.UpdateSecret):
         return True  # of the latter pika does not keep all
-    arguments = getattr(method, "arguments", None)
-    if arguments is None:
+    if not isinstance(method, _WITH_ARGUMENTS):
         return _INDEX.size + sum(map(len, method.encode())) == len(payload)
     method.arguments = {}
     start = _INDEX.size + sum(map(len, method.encode())) - len(_NO_ARGUMENTS)
+    (length,) = _INDEX.unpack_from(payload, start)
+    if start + _INDEX.size + length != len(payload):
+        return False
     method.arguments = read_table(payload[start:])
     return True
 
