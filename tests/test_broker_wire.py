@@ -27,7 +27,7 @@ from netdemo.broker.wire import (
     write_delivery,
     write_method,
 )
-from netdemo.errors import CommandInvalid, FrameRefused, SyntaxRefused
+from netdemo.errors import CommandInvalid, FrameRefused, SyntaxRefused, TextRefused
 from netdemo.frames import OVERHEAD
 from tests.test_properties import PROPERTIES, STRANGE, TABLES, header
 from tests.test_tables import table_of
@@ -233,11 +233,15 @@ class MethodTests(SynchronousTestCase):
         self.assertEqual(frame, write_method(1, read_method(frame[OVERHEAD - 1 : -1])))
 
     @given(st.binary(max_size=255))
-    def test_name_of_any_bytes_is_read_and_written_as_it_came(self, name: bytes) -> None:
-        payload = payload_of(spec.Queue.Delete(0, name))
+    def test_key_of_any_bytes_is_read_and_written_as_it_came(self, name: bytes) -> None:
+        payload = payload_of(spec.Basic.Publish(0, "", name))
         method = read_method(payload)
-        self.assertEqual(text(name), method.queue)
+        self.assertEqual(text(name), method.routing_key)
         self.assertEqual(payload, write_method(1, method)[OVERHEAD - 1 : -1])
+
+    def test_other_name_that_is_not_utf_8_is_refused(self) -> None:
+        payload = payload_of(spec.Queue.Delete(0, b"odd\xff"))
+        self.assertRaises(TextRefused, read_method, payload)
 
     @given(METHODS, st.data())
     def test_method_that_is_cut_off_is_refused(self, method: Any, data: st.DataObject) -> None:

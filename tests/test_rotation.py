@@ -219,6 +219,7 @@ class RemovalTests(SynchronousTestCase):
                 else:
                     members[number].unacked = 0
                     turns.wake(members[number])
+            members = list(turns.members)
             able = [each for each in members[: 1 if single_active else None] if each.has_room()]
             chosen = turns.next()
             if not able:
