@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING, cast
 
 from pika import spec
+from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent, globalLogPublisher
 
-from netdemo.broker.wire import write_method
+from netdemo.broker.users import Users
+from netdemo.broker.wire import PROTOCOL_HEADER, write_method
 from netdemo.frames import METHOD, frame
-from tests.broker_peer import BrokerPeerTestCase
+from tests.broker_peer import BrokerPeerTestCase, login
 
 if TYPE_CHECKING:
     from twisted.logger import ILogObserver, LogEvent
@@ -100,3 +103,30 @@ class ForgettingTests(BrokerPeerTestCase):
         )
         (sources,) = self.vhost._sources.values()
         self.assertEqual([self.vhost.exchange("amq.direct")], list(sources))
+
+
+class ManyExchangesTests(BrokerPeerTestCase):
+    """Exchanges that are bound to each other."""
+
+    def test_long_chain_of_exchanges_goes_with_the_last(self) -> None:
+        peer = self.connect()
+        before = list(self.vhost.exchanges)
+        length = 1000
+        for each in range(length):
+            declare = spec.Exchange.Declare(exchange=f"x{each}", type="fanout", auto_delete=True)
+            bind = spec.Exchange.Bind(destination=f"x{each}", source=f"x{each - 1}")
+            peer.call(declare, *([bind] if each else []))
+        (deleted,) = peer.call(spec.Exchange.Delete(exchange=f"x{length - 1}"))
+        self.assertIsInstance(deleted.method, spec.Exchange.DeleteOk)
+        self.assertEqual(before, list(self.vhost.exchanges))
+
+
+class LeavingTests(BrokerPeerTestCase):
+    """Peers that leave in the middle of it."""
+
+    def test_peer_that_leaves_while_its_password_is_tried_leaves_nothing_in_the_log(self) -> None:
+        self.broker.users = Users([], lambda _: Deferred())
+        peer = self.dial()
+        peer.send(PROTOCOL_HEADER + write_method(0, login()))
+        peer.end()
+        gc.collect()

@@ -138,13 +138,17 @@ class Vhost:
         """
         if if_unused and exchange.bound:
             raise PreconditionFailed(f"exchange '{exchange.name}' in vhost '{self.name}' in use")
+        self._remove_exchange(exchange)
+        self._forget_destination(exchange)
+
+    def _remove_exchange(self, exchange: Source) -> None:
+        """Forget it, and the bindings that lead from it."""
         del self.exchanges[exchange.name]
         if self.store is not None and exchange.durable:
             self.store.remove_exchange(self.name, exchange.name)
         for destination in {binding.destination: None for binding in exchange.bindings}:
             for _, key, arguments in exchange.forget(destination):
                 self._forget_binding(exchange, destination, key, arguments)
-        self._forget_destination(exchange)
 
     def new_queue_name(self) -> str:
         """Return a name for a queue that was declared without one."""
@@ -219,7 +223,8 @@ class Vhost:
         """Take a binding away, if it is there."""
         if source.unbind(destination, key, arguments):
             self._forget_binding(source, destination, key, arguments)
-            self._delete_unused(source)
+            if self._is_unused(source):
+                self.delete_exchange(source)
 
     def restore_exchange(self, exchange: Source) -> None:
         """Take an exchange from the store."""
@@ -291,10 +296,15 @@ class Vhost:
             self._is_simple = False
 
     def _forget_destination(self, destination: Destination) -> None:
-        for source in self._sources.pop(destination, {}):
-            for _, key, arguments in source.forget(destination):
-                self._forget_binding(source, destination, key, arguments)
-            self._delete_unused(source)
+        """Forget the bindings that lead to it, and auto-delete exchanges that led there alone."""
+        gone: list[Destination] = [destination]
+        for each in gone:
+            for source in self._sources.pop(each, {}):
+                for _, key, arguments in source.forget(each):
+                    self._forget_binding(source, each, key, arguments)
+                if self._is_unused(source):
+                    self._remove_exchange(source)
+                    gone.append(source)
 
     def _forget_binding(
         self,
@@ -318,9 +328,8 @@ class Vhost:
                 write_table(arguments),
             )
 
-    def _delete_unused(self, exchange: Source) -> None:
-        if exchange.auto_delete and not exchange.bound and exchange.name in self.exchanges:
-            self.delete_exchange(exchange)
+    def _is_unused(self, exchange: Source) -> bool:
+        return exchange.auto_delete and not exchange.bound and exchange.name in self.exchanges
 
 
 def _is_stored(item: Destination) -> bool:
