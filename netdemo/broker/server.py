@@ -51,6 +51,7 @@ class BrokerProtocol(Protocol):
         self._clock = clock
         self._connection: Connection | None = None
         self._reading = True
+        self._is_full = False
         self._heartbeats = LoopingCall(self._beat)
         self._heartbeats.clock = clock
         self._has_written = self._has_read = False
@@ -66,6 +67,8 @@ class BrokerProtocol(Protocol):
         if not self._has_read and self._connection is not None:
             self._connection.peer = peer_of(self.transport)  # TLS has shaken hands by now
         self._has_read = True
+        if not self._reading:
+            self.transport.pauseProducing()  # it was a look at whether the peer lives
         if self._connection is not None:
             self.broker.turns.run(self._connection.receive, data)
 
@@ -77,10 +80,12 @@ class BrokerProtocol(Protocol):
             self.broker.turns.run(connection.ended)
 
     def pauseProducing(self) -> None:
+        self._is_full = True
         if self._connection is not None:
             self._connection.pause()
 
     def resumeProducing(self) -> None:
+        self._is_full = False
         if self._connection is not None:
             self.broker.turns.run(self._connection.resume)
 
@@ -115,10 +120,17 @@ class BrokerProtocol(Protocol):
         self.transport.abortConnection()
 
     def _beat(self) -> None:
-        """Say something, if nothing was said; end the connection when the peer says nothing."""
+        """Say something, if nothing was said; end the connection when the peer says nothing.
+
+        One that does not take what it is sent is read from once, to see whether it lives. One that
+        an alarm blocks is not.
+        """
         if not self._has_written:
             self.transport.write(HEARTBEAT_FRAME)
-        self._silent = 0 if self._has_read or not self._reading else self._silent + 1
+        is_heard = self._reading or self._is_full
+        self._silent = 0 if self._has_read or not is_heard else self._silent + 1
+        if self._is_full:
+            self.transport.resumeProducing()
         self._has_read = self._has_written = False
         if self._silent > 2 * _MISSED_HEARTBEATS:
             self.abort()
