@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 from functools import partial
 from operator import itemgetter
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import execute
@@ -70,6 +71,8 @@ def open_store(directory: Path, reactor: Any) -> Store:
     """
     database = open_database(directory)
     pool = ThreadPool(0, 1, "netdemo-store")
+    # A start that fails shall end the process.
+    pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
     pool.start()
     unclosed = reactor.addSystemEventTrigger("after", "shutdown", pool.stop)
 
