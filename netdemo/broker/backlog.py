@@ -176,15 +176,17 @@ class PriorityBacklog:
 
     def __init__(self, highest: int, fetch: Fetch) -> None:
         self._highest = highest
-        self._lines = [Backlog(fetch) for _ in range(highest + 1)]
+        self._fetch = fetch
+        self._lines: dict[int, Backlog] = {}
+        """Those of the priorities that messages had, the highest first."""
 
     def __len__(self) -> int:
-        return sum(map(len, self._lines))
+        return sum(map(len, self._lines.values()))
 
     @property
     def bytes(self) -> int:
         """Bytes of bodies."""
-        return sum(each.bytes for each in self._lines)
+        return sum(each.bytes for each in self._lines.values())
 
     def is_long(self) -> bool:
         """Whether an entry that is stored is to be kept on disk alone: it never is."""
@@ -192,7 +194,7 @@ class PriorityBacklog:
 
     def append_run(self, first: int, last: int, count: int, size: int) -> None:
         """Read `count` neighbours from disk, each into the line of its priority."""
-        line = Backlog(self._lines[0].fetch)
+        line = Backlog(self._fetch)
         line.append_run(first, last, count, size)
         while line:
             self.append(line.pop())
@@ -207,15 +209,19 @@ class PriorityBacklog:
 
     def head(self) -> Entry | None:
         """Return the first entry of the highest priority, ``None`` when there is none."""
-        return next((line.head() for line in reversed(self._lines) if line), None)
+        return next((line.head() for line in self._lines.values() if line), None)
 
     def pop(self) -> Entry:
         """Take the first entry of the highest priority."""
-        return next(line for line in reversed(self._lines) if line).pop()
+        return next(line for line in self._lines.values() if line).pop()
 
     def clear(self) -> list[Entry | Run]:
         """Drop everything; return it."""
-        return [each for line in self._lines for each in line.clear()]
+        return [each for line in self._lines.values() for each in line.clear()]
 
     def _line_of(self, entry: Entry) -> Backlog:
-        return self._lines[min(entry.message.priority, self._highest)]
+        priority = min(entry.message.priority, self._highest)
+        if priority not in self._lines:
+            self._lines[priority] = Backlog(self._fetch)
+            self._lines = dict(sorted(self._lines.items(), reverse=True))
+        return self._lines[priority]

@@ -247,6 +247,8 @@ class Delivering:
 
     def roll_back(self) -> None:
         """Forget the answers since the last commit: their deliveries are held again."""
+        if not self._kept:
+            return
         for settled, _ in self._kept:
             self._held.update(settled)
         self._kept.clear()
