@@ -38,12 +38,10 @@ class Place:
         """Keep what died, and why."""
         self.died.append((message.body, reason))
 
-    def delete_queue(self, queue: Queue) -> int:
+    def delete_queue(self, queue: Queue) -> None:
         """Keep what is deleted."""
-        count = queue.count()
         self.deleted.append(queue)
         queue.end()
-        return count
 
 
 class Inbox:
