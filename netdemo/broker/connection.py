@@ -49,7 +49,7 @@ HANDSHAKE_TIMEOUT: Final = 10.0
 """Seconds that a peer has to open the connection."""
 
 CLOSE_TIMEOUT: Final = 5.0
-"""Seconds that a peer has to answer ``connection.close``."""
+"""Seconds that a peer has to answer ``connection.close``, or to take the answer to its own."""
 
 OUTPUT_LIMIT: Final = 64 * 1024
 """Bytes that wait for the end of the turn, above which they are written at once."""
@@ -369,8 +369,7 @@ class Connection:
         close = spec.Connection.Close(refusal.reply_code, text, *refusal.subject)
         self.write(write_method(0, close))
         self._take = self._take_closing
-        self._stop_timer()
-        self._timer = self.broker.turns.call_later(CLOSE_TIMEOUT, self._outlet.abort)
+        self._abort_later()
 
     def _end_channels(self) -> None:
         channels, self._channels = self._channels, {}
@@ -383,10 +382,15 @@ class Connection:
         """Close the network connection, when all is written."""
         self._is_over = True
         self.flush()
+        self._abort_later()  # for one that does not take what it was sent
         self._outlet.close()
 
     def _read_or_not(self) -> None:
         self._outlet.read(not (self._paused or self._blocked))
+
+    def _abort_later(self) -> None:
+        self._stop_timer()
+        self._timer = self.broker.turns.call_later(CLOSE_TIMEOUT, self._outlet.abort)
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
