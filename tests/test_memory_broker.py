@@ -176,14 +176,18 @@ class FaultTests(MemoryBrokerTestCase):
     def test_publishers_are_blocked_until_they_are_not(self) -> None:
         channel = self.channel()
         self.broker.block("low on disk")
-        channel.publish("", "q")
-        channel.publish("", "q")
-        self.broker.advance()
         told = channel.client.connection.received
+        self.broker.advance()
+        self.assertEqual(told, [])
+        for _ in range(3):
+            channel.publish("", "q")
+            self.broker.advance()
         self.assertEqual([each.reason for each in told], ["low on disk"])
+        self.assertEqual(channel.received, [])
         self.broker.unblock()
         self.broker.advance()
         self.assertIsInstance(told[-1], spec.Connection.Unblocked)
+        self.assertEqual(channel.received[-1].delivery_tag, 3)
 
     def test_next_publish_is_nacked_and_in_no_queue(self) -> None:
         channel = self.channel()

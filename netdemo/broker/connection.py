@@ -109,10 +109,9 @@ class Connection:
         self._unwritten_bytes = 0
         self._paused = False
         self._untaken: deque[tuple[int, int, bytes]] = deque()
-        """Frames that came in one piece with that for which the peer was paused."""
+        """Frames that came in one piece with that for which the peer was paused or blocked."""
         self._unread_replies = 0
         """Bytes of replies since then."""
-        self._is_publisher = False
         self._blocked = False
         self._expected_bytes = 0
         self._is_over = False
@@ -128,7 +127,7 @@ class Connection:
         try:
             # RabbitMQ takes frames whose payload alone is as long as a frame may be.
             for kind, number, payload in self._frames.frames(data, self.frame_max + OVERHEAD):
-                if self._paused:
+                if self._paused or self._blocked:
                     self._untaken.append((kind, number, payload))
                     continue
                 self._take_safely(kind, number, payload)
@@ -181,14 +180,12 @@ class Connection:
         """Go on."""
         self._paused = False
         self._unread_replies = 0
-        while self._untaken and not (self._paused or self._is_over):
-            self._take_safely(*self._untaken.popleft())
-        self._read_or_not()
+        self._take_untaken()
         for channel in self._channels.values():
             channel.wake()
 
     def publishes(self) -> None:
-        """Note that the peer publishes, which is what an alarm blocks."""
+        """Note that the peer publishes, which an alarm blocks before the message has come."""
         alarm = self.broker.alarm
         if alarm is None or self._blocked:
             return
@@ -205,7 +202,7 @@ class Connection:
         self._blocked = False
         if self.wants("connection.blocked"):
             self.write(write_method(0, spec.Connection.Unblocked()))
-        self._read_or_not()
+        self._take_untaken()
 
     def wants(self, capability: str) -> bool:
         """Whether the peer has said that it is capable of something."""
@@ -384,6 +381,11 @@ class Connection:
         self.flush()
         self._abort_later()  # for one that does not take what it was sent
         self._outlet.close()
+
+    def _take_untaken(self) -> None:
+        while self._untaken and not (self._paused or self._blocked or self._is_over):
+            self._take_safely(*self._untaken.popleft())
+        self._read_or_not()
 
     def _read_or_not(self) -> None:
         self._outlet.read(not (self._paused or self._blocked))
