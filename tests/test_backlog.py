@@ -120,21 +120,21 @@ class BacklogTests(SynchronousTestCase):
 
     def test_backlog_is_long_with_many_in_memory(self) -> None:
         for position in range(backlog_module.RESIDENT):
-            self.assertFalse(self.backlog.is_long())
+            self.assertFalse(self.backlog.is_long(False))
             self.backlog.append(entry(position))
-        self.assertTrue(self.backlog.is_long())
+        self.assertTrue(self.backlog.is_long(False))
 
     def test_backlog_is_long_with_large_ones(self) -> None:
         self.backlog.append(entry(0, b"b" * (RESIDENT_BYTES - 1)))
-        self.assertFalse(self.backlog.is_long())
+        self.assertFalse(self.backlog.is_long(False))
         self.backlog.append(entry(1, b"b"))
-        self.assertTrue(self.backlog.is_long())
+        self.assertTrue(self.backlog.is_long(False))
 
     def test_backlog_is_long_behind_what_is_on_disk(self) -> None:
         self.store(1)
-        self.assertTrue(self.backlog.is_long())
+        self.assertTrue(self.backlog.is_long(False))
         self.backlog.head()
-        self.assertFalse(self.backlog.is_long())
+        self.assertFalse(self.backlog.is_long(False))
 
     def test_neighbours_on_disk_are_one_run(self) -> None:
         self.store(100)
@@ -189,7 +189,7 @@ class PriorityBacklogTests(SynchronousTestCase):
 
     def test_it_is_never_long(self) -> None:
         self.backlog.append(entry(0, b"b" * RESIDENT_BYTES))
-        self.assertFalse(self.backlog.is_long())
+        self.assertFalse(self.backlog.is_long(False))
 
     def test_cleared_backlog_is_empty(self) -> None:
         for priority in range(6):
@@ -230,7 +230,7 @@ class History(RuleBasedStateMachine):
         stored = stored or self.all_stored
         if stored:
             self.disk.entries[new.position] = new
-        if stored and isinstance(self.backlog, Backlog) and self.backlog.is_long():
+        if stored and isinstance(self.backlog, Backlog) and self.backlog.is_long(False):
             self.backlog.append_stored(new.position, size)
         else:
             self.backlog.append(new)

@@ -85,10 +85,15 @@ class Backlog:
     def __len__(self) -> int:
         return self._count
 
-    def is_long(self) -> bool:
+    def is_long(self, memory_is_short: bool) -> bool:
         """Whether an entry that is stored is to be kept on disk alone."""
         behind_run = bool(self._line) and isinstance(self._line[-1], Run)
-        return behind_run or self.resident >= RESIDENT or self.bytes >= RESIDENT_BYTES
+        return (
+            behind_run
+            or memory_is_short
+            or self.resident >= RESIDENT
+            or self.bytes >= RESIDENT_BYTES
+        )
 
     def append(self, entry: Entry) -> None:
         """Add an entry behind all others."""
@@ -188,7 +193,7 @@ class PriorityBacklog:
         """Bytes of bodies."""
         return sum(each.bytes for each in self._lines.values())
 
-    def is_long(self) -> bool:
+    def is_long(self, memory_is_short: bool) -> bool:  # noqa: ARG002
         """Whether an entry that is stored is to be kept on disk alone: it never is."""
         return False
 

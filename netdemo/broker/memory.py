@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 MAX_MEMORY: Final = 512 * 1024 * 1024
 """Bytes of messages in memory above which publishers are blocked."""
 
+_SHORT: Final = 0.5
+"""Part of the limit above which what is on disk is kept there alone."""
+
 _LOW_WATER: Final = 0.9
 """Part of the limit below which they may go on: between the two nothing changes."""
 
@@ -28,6 +31,11 @@ class Memory:
         self.limit = limit
         self.alarm = False
         self.on_alarm: Callable[[bool], None] = lambda _: None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether to keep out of memory what need not be there."""
+        return self.used > self.limit * _SHORT
 
     def hold(self, message: Message) -> None:
         """Count one more place that keeps `message`."""

@@ -106,8 +106,12 @@ class Queue:
         self._next_position = stored.next_position
         if stored.messages:
             self.ready.append_run(stored.lowest, stored.highest, stored.messages, stored.body_bytes)
-            self._expires = True
-            self._watch()
+            assert self._store is not None
+            # A look at the first, not a page of each queue.
+            first = self._store.fetch(self.number, stored.lowest, stored.highest, 1)
+            if any(expires_at is not None for _, _, expires_at in first):
+                self._expires = True
+                self._watch()
 
     def push(self, message: Message) -> Taken:
         """Take a message, or refuse it."""
@@ -124,7 +128,7 @@ class Queue:
         if stored:
             assert self._store is not None
             self._store.put(self.number, position, message, expires_at)
-        if stored and self.ready.is_long():
+        if stored and self.ready.is_long(self.home.memory.is_short):
             self.ready.append_stored(position, len(message.body))  # type: ignore[union-attr]
         else:
             self.home.memory.hold(message)
