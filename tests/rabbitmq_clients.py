@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 
-from netdemo.amqp import AMQPClient, Consumer
-from netdemo.amqp.message import new_message_id
 from tests.rabbitmq import RabbitMQTestCase
+from tests.ready_clients import ReadyClientTestCase
 
 if TYPE_CHECKING:
-    from netdemo.amqp import Delivery
+    from twisted.internet.defer import Deferred
 
 
 @pytest.mark.rabbitmq
-class ClientOnRabbitMQTestCase(RabbitMQTestCase):
+class ClientOnRabbitMQTestCase(RabbitMQTestCase, ReadyClientTestCase):
     """A client that is ready, and a name for a queue."""
 
     def setUp(self) -> Deferred[None]:  # type: ignore[override]
-        super().setUp()
-        self.queue = new_message_id()
-        self.client = self.start_client(self.node.url)
-        return self.client.when_ready()
-
-    def start_client(self, *urls: str, **options: Any) -> AMQPClient:
-        """Return a client that connects, and is stopped when the test ends."""
-        client = AMQPClient(urls, reactor, **options)
-        client.startService()
-        self.addCleanup(client.stopService)
-        return client
-
-    def failing(self, deferred: Deferred[None], *expected: type[Exception]) -> Deferred[Any]:
-        """Fire with the exception that `deferred` fails with, which must be an `expected` one."""
-        return self.assertFailure(deferred, *expected)
-
-    def collect(
-        self, count: int, key: Any = lambda delivery: delivery.message.body
-    ) -> Deferred[list[Any]]:
-        """Consume until `count` different keys were seen; fire with all keys in order."""
-        seen: list[Any] = []
-        complete: Deferred[list[Any]] = Deferred()
-
-        def handler(delivery: Delivery) -> None:
-            seen.append(key(delivery))
-            if len(set(seen)) == count and not complete.called:
-                complete.callback(seen)
-
-        self.client.add(Consumer(self.queue, handler, prefetch=100))
-        return complete
+        RabbitMQTestCase.setUp(self)
+        self.url = self.node.url
+        return ReadyClientTestCase.setUp(self)
