@@ -196,7 +196,10 @@ class Declaring:
         exchange = channel.vhost.exchanges.get(method.exchange)
         queue = channel.vhost.queues.get(name)
         if exchange is not None and queue is not None:
-            channel.vhost.unbind(exchange, queue, _key_of(method, name), method.arguments or {})
+            key, arguments = _key_of(method, name), method.arguments or {}
+            if exchange.is_bound(queue, key, arguments):
+                channel.check_exclusive(queue)
+            channel.vhost.unbind(exchange, queue, key, arguments)
         channel.send(spec.Queue.UnbindOk())
 
     def _check_ends(self, method: Any) -> str:

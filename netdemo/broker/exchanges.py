@@ -151,17 +151,20 @@ class Exchange(Generic[D]):
         """Whether there is any binding to a destination."""
         return destination in self._bound
 
+    def is_bound(self, destination: D, key: str, arguments: dict[str, Any]) -> bool:
+        """Whether there is that very binding."""
+        return _identity(key, arguments) in self._bound.get(destination, ())
+
     def bind(self, destination: D, key: str, arguments: dict[str, Any]) -> bool:
         """Bind a destination; return False when that very binding was there.
 
         :raises PreconditionFailed: for arguments that an exchange of this kind can't take.
         """
-        identity = _identity(key, arguments)
-        if identity in self._bound.get(destination, ()):
+        if self.is_bound(destination, key, arguments):
             return False
         binding = Binding(destination, key, arguments)
         self._matching.add(*binding)
-        self._bound.setdefault(destination, {})[identity] = binding
+        self._bound.setdefault(destination, {})[_identity(key, arguments)] = binding
         return True
 
     def unbind(self, destination: D, key: str, arguments: dict[str, Any]) -> bool:

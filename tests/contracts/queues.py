@@ -237,6 +237,18 @@ class Exclusive(Contract):
         ):
             await self.closes_channel(await self.channel(), method, 405, locked(queue))
 
+    async def test_other_connections_may_not_take_its_bindings_away(self) -> None:
+        channel, queue = await self.exclusive()
+        await channel.call(spec.Queue.Bind(queue=queue, exchange="amq.direct", routing_key="k"))
+        unbind = spec.Queue.Unbind(queue=queue, exchange="amq.direct", routing_key="k")
+        await self.closes_channel(await self.channel(), unbind, 405, locked(queue))
+
+    async def test_other_connections_may_take_bindings_away_that_are_not_there(self) -> None:
+        _, queue = await self.exclusive()
+        other = await self.channel()
+        unbind = spec.Queue.Unbind(queue=queue, exchange="amq.direct", routing_key="k")
+        await other.call(unbind)
+
     async def test_other_connections_may_publish_to_it(self) -> None:
         channel, queue = await self.exclusive()
         await channel.call(spec.Basic.Consume(queue=queue))
