@@ -165,6 +165,7 @@ class Channel:
     def end(self) -> None:
         """Give back what it holds, and forget what is not committed."""
         self._closing = True
+        self._publishing.end()
         self._delivering.end()
 
     def _commit(self, _: Any) -> None:
@@ -175,7 +176,7 @@ class Channel:
     def _roll_back(self, _: Any) -> None:
         self._check_transaction()
         self._delivering.roll_back()
-        self._publishing.transaction = []
+        self._publishing.roll_back()
         self.send(spec.Tx.RollbackOk())
 
     def _check_transaction(self) -> None:

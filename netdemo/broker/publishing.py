@@ -148,6 +148,7 @@ class Publishing:
         queues = vhost.route(vhost.exchange(publish.exchange), message, keys)
         if self.transaction is not None:
             self.transaction.append((message, publish.mandatory, queues))
+            self._channel.broker.memory.hold(message)
             return
         tag = self._next_tag()
         stored, refused = self._send(message, publish.mandatory, queues)
@@ -293,7 +294,8 @@ class Publishing:
 
         :raises PreconditionFailed: if a queue refused some of it.
         """
-        kept, self.transaction = self.transaction or (), []
+        kept = self.transaction or ()
+        self.transaction = []
         named = self._channel.vhost.queues
         any_stored = any_refused = False
         for message, mandatory, queues in kept:
@@ -301,6 +303,7 @@ class Publishing:
             stored, refused = self._send(message, mandatory, there)
             any_stored |= stored
             any_refused |= refused
+            self._channel.broker.memory.release(message)
         if any_refused:
             raise PreconditionFailed("partial tx completion")
         broker = self._channel.broker
@@ -309,6 +312,18 @@ class Publishing:
             broker.store.on_disk(lambda: broker.turns.run(committed))
         else:
             committed()
+
+    def roll_back(self) -> None:
+        """Forget what was published since the last commit."""
+        if self.transaction:
+            for message, _, _ in self.transaction:
+                self._channel.broker.memory.release(message)
+            self.transaction = []
+
+    def end(self) -> None:
+        """Forget what is not complete or not committed: the channel has ended."""
+        self._forget()
+        self.roll_back()
 
     def methods(self) -> dict[type, Callable[[Any], None]]:
         """Return what it does for which methods."""
