@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from netdemo.broker.broker import Broker
-from netdemo.broker.server import BrokerFactory, BrokerProtocol
+from netdemo.broker.server import MAX_UNTAKEN, BrokerFactory, BrokerProtocol
 from netdemo.broker.users import guest_only
 from netdemo.broker.wire import HEARTBEAT_FRAME, PROTOCOL_HEADER, write_method
 from tests.broker_peer import login
@@ -57,3 +57,13 @@ class HangingTests(TidyTestCase):
             self.assertEqual("producing", self.transport.producerState)
             self.protocol.dataReceived(HEARTBEAT_FRAME)
         self.assertFalse(self.transport.disconnected)
+
+    def test_peer_that_says_much_and_takes_nothing_is_read_from_no_more(self) -> None:
+        self.protocol.dataReceived(write_method(1, spec.Channel.Open()) * MAX_UNTAKEN)
+        self.pass_intervals(1)
+        self.assertEqual("paused", self.transport.producerState)
+
+    def test_heartbeats_do_not_pile_up(self) -> None:
+        self.protocol.dataReceived(HEARTBEAT_FRAME * MAX_UNTAKEN)
+        self.pass_intervals(1)
+        self.assertEqual("producing", self.transport.producerState)

@@ -108,7 +108,7 @@ class Connection:
         self._unwritten: list[bytes] = []
         self._unwritten_bytes = 0
         self._paused = False
-        self._untaken: deque[tuple[int, int, bytes]] = deque()
+        self.untaken: deque[tuple[int, int, bytes]] = deque()
         """Frames that came in one piece with that for which the peer was paused or blocked."""
         self._unread_replies = 0
         """Bytes of replies since then."""
@@ -128,7 +128,8 @@ class Connection:
             # RabbitMQ takes frames whose payload alone is as long as a frame may be.
             for kind, number, payload in self._frames.frames(data, self.frame_max + OVERHEAD):
                 if self._paused or self._blocked:
-                    self._untaken.append((kind, number, payload))
+                    if kind != HEARTBEAT:
+                        self.untaken.append((kind, number, payload))
                     continue
                 self._take_safely(kind, number, payload)
                 if self._is_over:
@@ -383,8 +384,8 @@ class Connection:
         self._outlet.close()
 
     def _take_untaken(self) -> None:
-        while self._untaken and not (self._paused or self._blocked or self._is_over):
-            self._take_safely(*self._untaken.popleft())
+        while self.untaken and not (self._paused or self._blocked or self._is_over):
+            self._take_safely(*self.untaken.popleft())
         self._read_or_not()
 
     def _read_or_not(self) -> None:

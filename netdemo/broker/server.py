@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _MISSED_HEARTBEATS: Final = 2
 """So many intervals without a byte end a connection (section 4.2.7)."""
 
+MAX_UNTAKEN: Final = 256
+"""Frames that a peer which takes nothing may have said, above which it is not read from."""
+
 
 @implementer(IPushProducer)
 class BrokerProtocol(Protocol):
@@ -122,14 +125,16 @@ class BrokerProtocol(Protocol):
     def _beat(self) -> None:
         """Say something, if nothing was said; end the connection when the peer says nothing.
 
-        One that does not take what it is sent is read from once, to see whether it lives. One that
-        an alarm blocks is not.
+        One that does not take what it is sent is read from once, to see whether it lives, unless
+        it has said much already. One that an alarm blocks is not.
         """
         if not self._has_written:
             self.transport.write(HEARTBEAT_FRAME)
-        is_heard = self._reading or self._is_full
+        connection = self._connection
+        look = self._is_full and connection is not None and len(connection.untaken) < MAX_UNTAKEN
+        is_heard = self._reading or look
         self._silent = 0 if self._has_read or not is_heard else self._silent + 1
-        if self._is_full:
+        if look:
             self.transport.resumeProducing()
         self._has_read = self._has_written = False
         if self._silent > 2 * _MISSED_HEARTBEATS:
