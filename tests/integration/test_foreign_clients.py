@@ -87,7 +87,9 @@ class RabbitMQCTests(BrokerProcessTestCase):
     def test_what_a_consumer_does_not_do_stays(self) -> None:
         self.run_tool("amqp-declare-queue", "-q", "q")
         self.run_tool("amqp-publish", "-r", "q", "-l", data="one\ntwo\n")
-        done = attempt(self.broker, "amqp-consume", "-q", "q", "-c", "1", "-p", "1", "false")
+        # It reads what it is given, then fails; "false" would have ended before.
+        failing = ("grep", "nobody")
+        done = attempt(self.broker, "amqp-consume", "-q", "q", "-c", "1", "-p", "1", *failing)
         self.assertEqual((0, ""), (done.returncode, done.stderr))
         self.assertEqual("one\n", self.run_tool("amqp-get", "-q", "q"))
 
