@@ -34,7 +34,7 @@ from tests.test_tables import table_of
 
 FRAME_MIN = 4096
 CHANNELS = st.integers(0, 0xFFFF)
-TAGS = st.integers(0, (1 << 64) - 1)
+TAGS = st.integers(0, (1 << 64) - 1) | st.sampled_from((1 << 63, (1 << 64) - 1))
 LONGEST = st.sampled_from((b"n" * 255, b"\xff" * 255, "é".encode() * 127))
 NAMES = (st.text(max_size=60).map(str.encode) | st.binary(max_size=255) | LONGEST).map(text)
 ROOM = FRAME_MIN - OVERHEAD
