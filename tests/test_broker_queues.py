@@ -16,6 +16,8 @@ from netdemo.broker.turns import Turns
 from netdemo.errors import AccessRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from netdemo.broker.backlog import Entry
     from netdemo.broker.store import Store
 
@@ -34,9 +36,13 @@ class Place:
         self.died: list[tuple[bytes, str]] = []
         self.deleted: list[Queue] = []
 
-    def dead_letter(self, queue: Queue, message: Message, reason: str) -> None:  # noqa: ARG002
+    def dead_letter(
+        self, queue: Queue, message: Message, reason: str, buried: Callable[[], None]
+    ) -> None:
         """Keep what died, and why."""
+        assert not queue.deleted
         self.died.append((message.body, reason))
+        buried()
 
     def delete_queue(self, queue: Queue) -> None:
         """Keep what is deleted."""

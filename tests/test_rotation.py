@@ -228,3 +228,29 @@ class RemovalTests(SynchronousTestCase):
                 assert chosen is not None
                 self.assertIn(chosen, able)
                 self.assertEqual(max(each.priority for each in able), chosen.priority)
+
+
+class GoneTests(SynchronousTestCase):
+    """A consumer that has gone and still answers what it holds."""
+
+    def test_it_gets_no_more_when_it_had_no_room_before(self) -> None:
+        turns = Rotation()
+        gone, other = consumer(prefetch=1), consumer(prefetch=1)
+        turns.add(gone)
+        turns.add(other)
+        gone.unacked = 1
+        self.assertIs(other, turns.next())
+        turns.remove(gone)
+        gone.unacked = 0
+        turns.wake(gone)
+        self.assertEqual([other] * 3, [turns.next() for _ in range(3)])
+
+    def test_nothing_happens_when_nobody_else_is_there(self) -> None:
+        turns = Rotation()
+        gone = consumer(prefetch=1)
+        turns.add(gone)
+        gone.unacked = 1
+        self.assertIsNone(turns.next())
+        turns.remove(gone)
+        turns.wake(gone)
+        self.assertIsNone(turns.next())

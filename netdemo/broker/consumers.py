@@ -125,6 +125,7 @@ class Rotation:
         """Forget `consumer`."""
         priority = consumer.priority
         del self.members[consumer]
+        consumer.waiting = False  # for what it still holds, nobody is to wake it
         self._turns[priority].pop(consumer, None)
         self._counts.remove(priority)
         if priority not in self._counts:

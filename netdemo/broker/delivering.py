@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import OrderedDict
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,7 +39,7 @@ class Delivering:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._consumers: dict[str, Consumer] = {}
-        self._held: dict[int, Held] = {}
+        self._held: OrderedDict[int, Held] = OrderedDict()
         """By delivery tag, in order."""
         self._last_tag = 0
         self._prefetch = 0
@@ -113,7 +114,7 @@ class Delivering:
             consumer.queue.remove_consumer(consumer)
         self._drop_reply_name()
         self.roll_back()
-        held, self._held = self._held, {}
+        held, self._held = self._held, OrderedDict()
         for each in held.values():
             each.source.requeue(each.entry)
 
@@ -252,7 +253,7 @@ class Delivering:
         for settled, _ in self._kept:
             self._held.update(settled)
         self._kept.clear()
-        self._held = dict(sorted(self._held.items()))
+        self._held = OrderedDict(sorted(self._held.items()))
 
     def _done(self, held: Held) -> None:
         self._let_go(held)
@@ -283,7 +284,7 @@ class Delivering:
         """Put back what is not acknowledged (``basic.recover``)."""
         if not method.requeue:
             raise Unimplemented("requeue=false")
-        held, self._held = self._held, {}
+        held, self._held = self._held, OrderedDict()
         for each in held.values():
             self._requeue(each)
         if isinstance(method, spec.Basic.Recover):

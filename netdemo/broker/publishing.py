@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 from pika import spec
@@ -71,7 +72,7 @@ class Publishing:
         self._last_tag = 0
         self._storing: list[int] = []
         """Those that are on their way to the disk since what arrives now has arrived."""
-        self._unconfirmed: dict[int, None] = {}
+        self._unconfirmed: OrderedDict[int, None] = OrderedDict()
         """Those that wait for any commit, in order."""
         self._confirmed: list[int] = []
         """Those to be told to the client when all that has arrived is dealt with."""

@@ -11,6 +11,8 @@ from netdemo.broker.consumers import Consumer, Rotation
 from netdemo.errors import AccessRefused, PreconditionFailed, Unimplemented
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IDelayedCall
 
     from netdemo.broker.arguments import QueueArguments
@@ -50,8 +52,13 @@ class Home(Protocol):
     store: Store | None
     turns: Turns
 
-    def dead_letter(self, queue: Queue, message: Message, reason: str) -> None:
-        """Publish `message` to the queue's dead letter exchange, if it has one."""
+    def dead_letter(
+        self, queue: Queue, message: Message, reason: str, buried: Callable[[], None]
+    ) -> None:
+        """Publish `message` to the queue's dead letter exchange, if it has one.
+
+        `buried` is called then, so that the disk has it anywhere at any time.
+        """
 
     def delete_queue(self, queue: Queue) -> None:
         """Delete the queue."""
@@ -336,7 +343,7 @@ class Queue:
         if limits.overflow == "drop-head" or not self._is_full(1, len(message.body)):
             return False
         if limits.overflow == "reject-publish-dlx":
-            self.home.dead_letter(self, message, MAXLEN)
+            self.home.dead_letter(self, message, MAXLEN, lambda: None)
         return True
 
     def _is_full(self, more: int = 0, more_bytes: int = 0) -> bool:
@@ -350,8 +357,7 @@ class Queue:
             self._bury(self.ready.pop(), MAXLEN)
 
     def _bury(self, entry: Entry, reason: str) -> None:
-        self.home.dead_letter(self, entry.message, reason)
-        self.done(entry)
+        self.home.dead_letter(self, entry.message, reason, lambda: self.done(entry))
 
     def _expiry_of(self, message: Message) -> float | None:
         own, common = message.expiration, self.limits.message_ttl

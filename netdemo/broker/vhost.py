@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from netdemo.broker.dead_letters import copies, dead_letter, deaths, goes_in_circles
@@ -14,7 +15,7 @@ from netdemo.broker.tables import read_table
 from netdemo.errors import NotFound, PreconditionFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from netdemo.broker.arguments import QueueArguments
     from netdemo.broker.memory import Memory
@@ -78,7 +79,7 @@ class Vhost:
         """Queues by the connection that they are exclusive to."""
         self._is_simple = True
         """Whether bindings lead from exchanges to queues alone, and there are no alternates."""
-        self._dying: list[tuple[Queue, Message, str]] | None = None
+        self._dying: deque[tuple[Queue, Message, str, Callable[[], None]]] = deque()
 
     def exchange(self, name: str) -> Source:
         """Return an exchange, or raise `NotFound`."""
@@ -257,24 +258,37 @@ class Vhost:
         source.bind(destination, stored.key, read_table(stored.arguments))
         self._bound(source, destination)
 
-    def dead_letter(self, queue: Queue, message: Message, reason: str) -> None:
-        """Publish `message`, which has died in `queue`, to its dead letter exchange."""
+    def dead_letter(
+        self, queue: Queue, message: Message, reason: str, buried: Callable[[], None]
+    ) -> None:
+        """Publish `message`, which has died in `queue`, to its dead letter exchange.
+
+        `buried` is called then.
+        """
         if queue.limits.dead_letter_exchange is None:
+            buried()
             return
-        if self._dying is not None:  # one death may lead to another
-            self._dying.append((queue, message, reason))
-            return
-        self._dying = [(queue, message, reason)]
-        try:
-            for each in self._dying:
-                self._publish_dead(*each)
-        finally:
-            self._dying = None
+        self._dying.append((queue, message, reason, buried))
+        if len(self._dying) > 1:
+            return  # one death has led to another
+        while self._dying:
+            try:
+                self._bury(*self._dying[0])
+            finally:
+                self._dying.popleft()
 
     def connection_ended(self, connection: object) -> None:
         """Delete the queues that were exclusive to a connection."""
         for queue in list(self._exclusive.pop(connection, ())):
             self.delete_queue(queue)
+
+    def _bury(
+        self, queue: Queue, message: Message, reason: str, buried: Callable[[], None]
+    ) -> None:
+        try:
+            self._publish_dead(queue, message, reason)
+        finally:
+            buried()
 
     def _publish_dead(self, queue: Queue, message: Message, reason: str) -> None:
         limits = queue.limits

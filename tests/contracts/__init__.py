@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.contracts.acknowledging import Acknowledging, Prefetching
+from tests.contracts.acknowledging import Acknowledging, AfterCancel, Prefetching
 from tests.contracts.connections import Channels, Ending, Opening
 from tests.contracts.consuming import CancelledByBroker, ConsumersTogether, Consuming, Getting
 from tests.contracts.dead_letters import DeadLettering, DeliveryLimit
@@ -37,6 +37,7 @@ SUITES: tuple[type[Contract], ...] = (
     CancelledByBroker,
     Acknowledging,
     Prefetching,
+    AfterCancel,
     Declaring,
     BindingExchanges,
     Routing,

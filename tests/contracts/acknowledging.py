@@ -240,3 +240,22 @@ class Prefetching(Contract):
         channel = await self.channel()
         text = "NOT_IMPLEMENTED - prefetch_size!=0 (10)"
         await self.closes_connection(channel, spec.Basic.Qos(prefetch_size=10), 540, text)
+
+
+class AfterCancel(Contract):
+    """What a consumer holds when it is cancelled."""
+
+    async def test_it_may_be_answered_and_brings_nothing_more(self) -> None:
+        channel = await self.channel()
+        queue = await self.queue(channel)
+        for body in (b"1", b"2", b"3"):
+            channel.publish("", queue, body)
+        await channel.call(spec.Basic.Qos(prefetch_count=2))
+        await channel.call(spec.Basic.Consume(queue=queue, consumer_tag="me"))
+        for _ in range(2):
+            await channel.next(spec.Basic.Deliver)
+        await channel.call(spec.Basic.Cancel("me"))
+        channel.send(spec.Basic.Ack(1))
+        channel.send(spec.Basic.Nack(2, requeue=True))
+        await self.settle(channel)
+        self.assertEqual(await self.drain(queue, channel), [b"2", b"3"])
