@@ -1,6 +1,7 @@
 """Our broker beside RabbitMQ: calls of 100 B by direct reply-to, one at a time.
 
-Client and server are on pika, and share the core that is not the broker's.
+Client and server are plain sockets, so that the brokers are compared, and share the core that is
+not the broker's.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def work(seconds: float, folder: Path) -> Work:  # noqa: ARG001
 
     :raises MissingError: when there is no RabbitMQ.
     """
-    caller = client("caller", "pika_rpc", COUNT)
-    server = client("server", "pika_rpc_server")
+    caller = client("caller", "socket_rpc", COUNT)
+    server = client("server", "socket_rpc_server")
 
     @contextmanager
     def turns(peers: list[Peer], folder: Path) -> Iterator[Turn]:  # noqa: ARG001

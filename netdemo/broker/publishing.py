@@ -15,7 +15,6 @@ from netdemo.broker.properties import (
     BASIC,
     START,
     encode_short_string,
-    join_header,
     join_table,
     short_string,
     split_header,
@@ -183,7 +182,7 @@ class Publishing:
         values = split_header(header)
         keys = [publish.routing_key]
         if values.keys() & _SPECIAL:
-            header = self._read_special(values, keys, header, len(body))
+            header = self._read_special(values, keys, header)
         expiration = values.get("expiration")
         return Message(
             publish.exchange,
@@ -195,10 +194,11 @@ class Publishing:
             None if expiration is None else parse_expiration(text(short_string(expiration))),
         ), keys
 
-    def _read_special(
-        self, values: dict[str, bytes], keys: list[str], header: bytes, size: int
-    ) -> bytes:
-        """Heed properties that are more than passed on; return the header that is."""
+    def _read_special(self, values: dict[str, bytes], keys: list[str], header: bytes) -> bytes:
+        """Heed properties that are more than passed on; return the header that is.
+
+        Values may change, but which there are, and their order, does not.
+        """
         channel = self._channel
         if (user_id := values.get("user_id")) is not None:
             channel.check_user_id(text(short_string(user_id)))
@@ -214,7 +214,7 @@ class Publishing:
             if headers.pop(b"BCC", None) is not None:
                 values["headers"] = join_table(headers)
                 changed = True
-        return join_header(values, size) if changed else header
+        return header[: START.size] + b"".join(values.values()) if changed else header
 
     def _send(
         self, message: Message, mandatory: bool, queues: Collection[Queue]

@@ -19,6 +19,7 @@ from netdemo.broker.store import open_store
 from netdemo.broker.users import Users, guest_only
 from netdemo.broker.wire import HEARTBEAT_FRAME
 from netdemo.listening import GRACE, GracefulService, LimitedFactory
+from netdemo.transport import write_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,7 +99,7 @@ class BrokerProtocol(Protocol):
     def write(self, data: bytes) -> None:
         """Send `data`."""
         self._has_written = True
-        self.transport.write(data)
+        write_at_once(self.transport, data)
 
     def read(self, reading: bool) -> None:
         """Read on, or don't."""

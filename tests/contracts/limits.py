@@ -23,30 +23,30 @@ class Expiring(Contract):
 
     async def test_a_message_expires_after_the_time_of_its_queue(self) -> None:
         channel = await self.channel()
-        queue = await self.queue(channel, x_message_ttl=200)
+        queue = await self.queue(channel, x_message_ttl=1000)
         publish(channel, queue, b"old")
         await self.settle(channel)
-        await self.pause(0.4)
+        await self.pause(1.3)
         publish(channel, queue, b"new")
         self.assertEqual(await self.drain(queue, channel), [b"new"])
 
     async def test_a_message_expires_after_the_time_of_its_own(self) -> None:
         channel = await self.channel()
         queue = await self.queue(channel)
-        channel.publish("", queue, b"old", expiring(200))
+        channel.publish("", queue, b"old", expiring(1000))
         channel.publish("", queue, b"new", expiring(50_000))
         await self.settle(channel)
-        await self.pause(0.4)
+        await self.pause(1.3)
         self.assertEqual(await self.drain(queue, channel), [b"new"])
 
     async def test_the_shorter_time_counts(self) -> None:
         channel = await self.channel()
-        queue = await self.queue(channel, x_message_ttl=200)
+        queue = await self.queue(channel, x_message_ttl=1000)
         channel.publish("", queue, b"queue's", expiring(50_000))
         short = await self.queue(channel, x_message_ttl=50_000)
-        channel.publish("", short, b"own", expiring(200))
+        channel.publish("", short, b"own", expiring(1000))
         await self.settle(channel)
-        await self.pause(0.4)
+        await self.pause(1.3)
         self.assertEqual(await self.drain(queue, channel), [])
         self.assertEqual(await self.drain(short, channel), [])
 
@@ -64,9 +64,9 @@ class Expiring(Contract):
     async def test_what_is_held_expires_when_it_is_given_back(self) -> None:
         channel = await self.channel()
         queue = await self.queue(channel)
-        channel.publish("", queue, b"one", expiring(200))
+        channel.publish("", queue, b"one", expiring(1000))
         self.assertIsNotNone(await channel.get(queue, no_ack=False))
-        await self.pause(0.4)
+        await self.pause(1.3)
         channel.send(spec.Basic.Nack(1))
         self.assertEqual(await self.drain(queue, channel), [])
 

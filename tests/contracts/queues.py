@@ -205,10 +205,10 @@ class Queues(Contract):
 
     async def test_an_unused_queue_expires(self) -> None:
         channel = await self.channel()
-        queue = await self.queue(channel, x_expires=200)
-        used = await self.queue(channel, x_expires=200)
+        queue = await self.queue(channel, x_expires=1000)
+        used = await self.queue(channel, x_expires=1000)
         await channel.call(spec.Basic.Consume(queue=used))
-        await self.pause(0.6)
+        await self.pause(1.6)
         await self.gone(queue)
         self.assertEqual(await self.declared(channel, used), (0, 1))
 

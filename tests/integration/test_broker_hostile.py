@@ -121,8 +121,8 @@ class ConnectionsTests(HostileTestCase):
                 stack.enter_context(BrokerSocket(self.broker.port)).shake_hands()
             for _ in range(2000):
                 with (
-                    socket.create_connection(("127.0.0.1", self.broker.port)) as refused,
                     contextlib.suppress(ConnectionError),
+                    socket.create_connection(("127.0.0.1", self.broker.port)) as refused,
                 ):
                     self.assertEqual(b"", refused.recv(1))
             good.call(spec.Queue.Declare(queue="q"), spec.Queue.DeclareOk)
