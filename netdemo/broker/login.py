@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+from cryptography.x509.oid import NameOID
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import ISSLTransport
 
@@ -59,9 +60,8 @@ def _is_loopback(host: str) -> bool:
 
 def _common_name(certificate: Any) -> str | None:
     """Return the one common name of an X509 of pyOpenSSL."""
-    subject = certificate.get_subject().get_components()
-    names = [value for name, value in subject if name == b"CN"]
-    return names[0].decode("utf-8", "surrogateescape") if len(names) == 1 else None
+    names = certificate.to_cryptography().subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if len(names) == 1 else None
 
 
 def mechanisms(peer: Peer) -> str:
