@@ -27,7 +27,9 @@ class Opening(Contract):
         client = await self.dialled()
         start = await client.start()
         self.assertEqual((start.version_major, start.version_minor), (0, 9))
-        self.assertEqual((start.mechanisms, start.locales), (b"PLAIN AMQPLAIN", b"en_US"))
+        # RabbitMQ names its mechanisms in an order that differs from node to node
+        self.assertEqual(sorted(start.mechanisms.split(b" ")), [b"AMQPLAIN", b"PLAIN"])
+        self.assertEqual(start.locales, b"en_US")
         capabilities = (
             "authentication_failure_close",
             "basic.nack",
