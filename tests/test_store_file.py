@@ -247,9 +247,10 @@ class WrittenTests(SynchronousTestCase):
         self.addCleanup(store.close)
         told: list[int] = []
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-        store.put(1, 0, message(bytes(1_000_000)), None)
+        largest = 32 * 1024 * 1024  # more than the log of these tests, which is limited too
+        store.put(1, 0, message(bytes(largest + 1)), None)
         store.on_disk(lambda: told.append(0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, limits[1]))
         try:
             store.commit()
         finally:
