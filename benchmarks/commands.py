@@ -29,7 +29,7 @@ def ours(command: str, *options: str) -> Peer:
 
     def line(port: int) -> list[str]:
         listen = f"tcp:{port}:interface=127.0.0.1"
-        quiet = ["-n", "--pidfile=", "--logfile=/dev/null"]
+        quiet = ["-n", "--pidfile=", f"--logfile=log-{port}"]
         return [twistd, *quiet, command, *options, "--listen", listen]
 
     shown = [Path(option).name if os.path.isabs(option) else option for option in options]
