@@ -20,11 +20,11 @@ from twisted.python.failure import Failure
 from netdemo.broker.broker import Broker
 from netdemo.broker.exchanges import Exchange
 from netdemo.broker.message import Message
-from netdemo.broker.properties import Bounded, split_header, split_table
+from netdemo.broker.properties import split_header, split_table
 from netdemo.broker.store import memory_store
 from netdemo.broker.users import guest_only
 from netdemo.broker.vhost import PREDECLARED
-from netdemo.broker.wire import PROTOCOL_HEADER, write_ack, write_delivery
+from netdemo.broker.wire import PROTOCOL_HEADER, Bounded, write_ack, write_delivery
 from netdemo.frames import BODY, HEADER, METHOD, FrameReader
 from tests.broker_peer import FRAME_MAX, BrokerPeer, content_header, publication
 from tests.nonsense import Nonsense

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from netdemo.broker.tables import read_value
 from netdemo.errors import SyntaxRefused
@@ -36,15 +36,6 @@ _FLAGS_KEPT: Final = 256
 """Combinations of properties that are kept, so that not all are looked at for each message."""
 
 _LONG: Final = struct.Struct(">I")
-
-
-class Bounded(bytes):
-    """Bytes that refuse a slice beyond their end, which pika's codec does not notice."""
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, slice) and key.stop is not None and key.stop > len(self):
-            raise ValueError("it ends too early")
-        return super().__getitem__(key)
 
 
 def _short_string_end(payload: bytes, start: int) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pika import spec
 
-from netdemo.broker.properties import START, Bounded
+from netdemo.broker.properties import START
 from netdemo.broker.tables import read_table
 from netdemo.broker.terms import shown
 from netdemo.errors import (
@@ -87,6 +87,15 @@ _MAX_TEXT: Final = 255
 
 _NAMES_KEPT: Final = 4096
 """Pairs of names whose encoding is kept, so that it need not be done for each message."""
+
+
+class Bounded(bytes):
+    """Bytes that refuse a slice beyond their end, which pika's codec does not notice."""
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice) and key.stop is not None and key.stop > len(self):
+            raise ValueError("it ends too early")
+        return super().__getitem__(key)
 
 
 class Publish(NamedTuple):
