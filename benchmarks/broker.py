@@ -193,3 +193,12 @@ def reading_of_broker(told: dict[str, float], node_busy: float, each: int = 1) -
     """
     rate = reading_of(told, node_busy)
     return Reading(rate.figure * each, node_busy, rate.busy)
+
+
+def reading_of_calls(broker: Broker, caller: Peer, server: Peer, count: int, name: str) -> Reading:
+    """Return the times of a turn of remote calls, in microseconds; `name` is whose turn it is."""
+    broker.empty_queue()
+    with broker.served_by(server):
+        told, _ = broker.turn_of(caller, count)
+    broker.require_messages(0, name)
+    return Reading(told["p50"] * 1e6, p99=told["p99"] * 1e6)

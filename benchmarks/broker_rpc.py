@@ -9,10 +9,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.broker import reading_of_calls
 from benchmarks.brokers import OURS, RABBITMQ, SIDES, brokers, running_both
 from benchmarks.commands import client
 from benchmarks.comparison import Work, at_most_times
-from benchmarks.load import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,16 +37,9 @@ def work(seconds: float, folder: Path) -> Work:  # noqa: ARG001
     @contextmanager
     def turns(peers: list[Peer], folder: Path) -> Iterator[Turn]:  # noqa: ARG001
         with running_both() as running:
-
-            def turn(peer: Peer) -> Reading:
-                broker = running[peer.name]
-                broker.empty_queue()
-                with broker.served_by(server):
-                    told, _ = broker.turn_of(caller, COUNT)
-                broker.require_messages(0, peer.name)
-                return Reading(told["p50"] * 1e6, p99=told["p99"] * 1e6)
-
-            yield turn
+            yield lambda peer: reading_of_calls(
+                running[peer.name], caller, server, COUNT, peer.name
+            )
 
     return Work(
         name="broker-rpc",

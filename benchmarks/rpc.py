@@ -9,10 +9,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.broker import require_rabbitmq, running_broker
+from benchmarks.broker import reading_of_calls, require_rabbitmq, running_broker
 from benchmarks.commands import client
 from benchmarks.comparison import Work
-from benchmarks.load import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,15 +40,7 @@ def work(seconds: float, folder: Path) -> Work:  # noqa: ARG001
     @contextmanager
     def turns(peers: list[Peer], folder: Path) -> Iterator[Turn]:  # noqa: ARG001
         with running_broker() as broker:
-
-            def turn(peer: Peer) -> Reading:
-                broker.empty_queue()
-                with broker.served_by(pairs[peer]):
-                    told, _ = broker.turn_of(peer, COUNT)
-                broker.require_messages(0, peer.name)
-                return Reading(told["p50"] * 1e6, p99=told["p99"] * 1e6)
-
-            yield turn
+            yield lambda peer: reading_of_calls(broker, peer, pairs[peer], COUNT, peer.name)
 
     return Work(
         name="rpc",

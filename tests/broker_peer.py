@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pika import frame, spec
+from pika import spec
 from twisted.internet.task import Clock
 
 from netdemo.broker.broker import Broker
@@ -15,18 +15,13 @@ from netdemo.broker.users import guest_only
 from netdemo.broker.wire import PROTOCOL_HEADER, write_method
 from netdemo.frames import BODY, HEADER, OVERHEAD
 from netdemo.frames import frame as raw_frame
+from tests.contract_client import CAPABILITIES
+from tests.decoding import frames_in
 from tests.tidy import TidyTestCase
 
 if TYPE_CHECKING:
     from pika.amqp_object import Method
 
-CAPABILITIES = {
-    "authentication_failure_close": True,
-    "basic.nack": True,
-    "connection.blocked": True,
-    "consumer_cancel_notify": True,
-    "publisher_confirms": True,
-}
 FRAME_MAX = 131_072
 BODY_MAX = FRAME_MAX - OVERHEAD
 
@@ -119,13 +114,7 @@ class BrokerPeer:
     def received(self) -> list[Any]:
         """Return the frames that the broker has sent since this was asked last."""
         data, self.unread = self.unread, b""
-        frames = []
-        while data:
-            size, value = frame.decode_frame(data)
-            assert value is not None, data
-            frames.append(value)
-            data = data[size:]
-        return frames
+        return frames_in(data)
 
     def methods(self) -> list[Any]:
         """Return the methods that the broker has sent since this, or `received`, was asked."""

@@ -15,6 +15,7 @@ from pika.connection import URLParameters
 from twisted.internet.task import Clock
 
 from netdemo.amqp.session import Session
+from tests.decoding import frames_in
 from tests.tidy import TidyTestCase
 from tests.wire import Wire
 
@@ -144,13 +145,7 @@ class Peer:
         """Return the frames that the client has sent since this was asked last."""
         data, self._unread = self._unread + self.wire.value(), b""
         self.wire.clear()
-        frames = []
-        while data:
-            size, value = frame.decode_frame(data)
-            assert value is not None, data
-            frames.append(value)
-            data = data[size:]
-        return frames
+        return frames_in(data)
 
     def expect_frame(self, method: type[Method]) -> Any:
         """Return the next frame from the client; it must hold `method`."""

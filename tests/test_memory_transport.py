@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 
 from netdemo.testing import MemoryTransport
 from netdemo.testing.memory_transport import HIGH_WATER, PIECE, MemoryConnection
+from tests.producer import Producer
 from tests.tidy import TidyTestCase
 
 if TYPE_CHECKING:
@@ -42,22 +43,6 @@ class Broken(Notes):
 
     def dataReceived(self, data: bytes) -> None:
         raise ValueError(data)
-
-
-class Producer:
-    """Notes what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def pauseProducing(self) -> None:
-        self.told.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.told.append("resume")
-
-    def stopProducing(self) -> None:
-        self.told.append("stop")
 
 
 class MemoryTransportTests(TidyTestCase):

@@ -9,23 +9,8 @@ from zope.interface.verify import verifyObject
 from netdemo.amqp.window import Window
 from netdemo.amqp.writer import MessageWriter
 from netdemo.errors import NackedError
+from tests.producer import Producer
 from tests.publishing import Publishing
-
-
-class Producer:
-    """A push producer that notes what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def pauseProducing(self) -> None:
-        self.told.append("pause")
-
-    def resumeProducing(self) -> None:
-        self.told.append("resume")
-
-    def stopProducing(self) -> None:
-        self.told.append("stop")
 
 
 class WriterTests(SynchronousTestCase):
