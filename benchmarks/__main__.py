@@ -15,6 +15,12 @@ from rich.console import Console
 
 import benchmarks
 from benchmarks import (
+    bridge_fair,
+    bridge_idle,
+    bridge_latency,
+    bridge_pull,
+    bridge_push,
+    bridge_spool,
     broker_consume,
     broker_depth,
     broker_fanout,
@@ -57,6 +63,12 @@ WORKS: Final = {
     "broker-rpc": broker_rpc.work,
     "broker-start": broker_start.work,
     "broker-depth": broker_depth.work,
+    "bridge-push": bridge_push.work,
+    "bridge-spool": bridge_spool.work,
+    "bridge-latency": bridge_latency.work,
+    "bridge-pull": bridge_pull.work,
+    "bridge-idle": bridge_idle.work,
+    "bridge-fair": bridge_fair.work,
 }
 WIDTH: Final = 160
 """Columns of the tables where there is no terminal."""

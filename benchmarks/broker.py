@@ -101,23 +101,39 @@ class Broker:
         self.channel.queue_delete(QUEUE)
         self.channel.queue_declare(QUEUE, durable=True)
 
+    @property
+    def port(self) -> int:
+        """Where the node listens."""
+        return self._node.port
+
+    def processor_time(self) -> float:
+        """Return the seconds of processor time that the node has used."""
+        return self._node.processor_time()
+
     def peak_memory(self) -> int:
         """Return the most memory that it ever had resident, in bytes."""
         return self._node.memory("VmHWM")
 
-    def require_messages(self, count: int, whose: str, queue: str = QUEUE) -> None:
-        """Look whether so many are in a queue, ready, or come into it before long.
+    def require_messages(
+        self,
+        count: int,
+        whose: str,
+        queue: str = QUEUE,
+        limit: float = SETTLING,
+        pause: float = 0.1,
+    ) -> None:
+        """Look whether so many are in a queue, ready, or come into it in `limit` seconds.
 
         :raises LoadError: when they are not.
         """
-        deadline = time.monotonic() + SETTLING
+        deadline = time.monotonic() + limit
         while True:
             found = self.channel.queue_declare(queue, passive=True).method.message_count
             if found == count:
                 return
             if found > count or time.monotonic() > deadline:
                 raise LoadError(f"{whose}: {found:,} messages in the queue, expected {count:,}")
-            time.sleep(0.1)
+            time.sleep(pause)
 
     @contextmanager
     def served_by(self, server: Peer) -> Iterator[None]:

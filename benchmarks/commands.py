@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from benchmarks.provision import (
     SOURCES,
@@ -21,6 +21,8 @@ from benchmarks.servers import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
 
 
 def ours(command: str, *options: str) -> Peer:
@@ -104,7 +106,7 @@ def amqp_publish(count: int) -> Peer:
     return client(name, "c_publish", count, *map(str, amqp_publish_program()))
 
 
-def available(makers: Mapping[str, Callable[[], Peer]]) -> list[Peer]:
+def available(makers: Mapping[str, Callable[[], T]]) -> list[T]:
     """Return the peers that can be had here, with one line for each that can't."""
     peers = []
     for name, make in makers.items():

@@ -143,6 +143,11 @@ def at_most(ours: str, limit: float, what: str) -> Goal:
     return Goal(f"{ours}: at most {what}", (ours,), lambda rows: median(rows[0].figures) <= limit)
 
 
+def cost_at_most(ours: str, limit: float, what: str) -> Goal:
+    """Ours takes `limit` seconds of processor time, which is `what`, or less, for each it does."""
+    return Goal(f"{ours}: at most {what}", (ours,), lambda rows: rows[0].cost <= limit)
+
+
 def at_most_times(ours: str, reference: str, factor: float) -> Goal:
     """Our figure, of which less is better, is `factor` times that of `reference`, or less."""
     return Goal(

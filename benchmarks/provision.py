@@ -65,6 +65,16 @@ def nginx() -> Path:
 
 
 @cache
+def syslog_ng_program() -> Path:
+    """Return the installed syslog-ng, which has its modules where it was built for."""
+    program = Path("/usr/sbin/syslog-ng")
+    _run(program, "--version")
+    if not any(Path("/usr/lib/syslog-ng").glob("*/libafamqp.so")):
+        raise MissingError("no amqp() in syslog-ng: install the package syslog-ng-mod-amqp")
+    return program
+
+
+@cache
 def amqp_publish_program() -> tuple[Path, Path]:
     """Return ``amqp-publish`` of Debian's amqp-tools, and the folder of its library."""
     folder = CACHE / "amqp-tools"

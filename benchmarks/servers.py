@@ -82,7 +82,7 @@ class Server:
 
 
 @contextmanager
-def running(peer: Peer, folder: Path) -> Iterator[Server]:
+def running(peer: Peer, folder: Path, core: int = CORES[0]) -> Iterator[Server]:
     """Run `peer` in `folder` while the context lasts; it is ready when that begins."""
     port = free_port()
     with (folder / f"output-{port}").open("w+b") as output:
@@ -92,7 +92,7 @@ def running(peer: Peer, folder: Path) -> Iterator[Server]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            preexec_fn=lambda: bind_to_us(CORES[0]),
+            preexec_fn=lambda: bind_to_us(core),
         )
         try:
             if not _listens(port, process):

@@ -60,7 +60,7 @@ TOPIC_EXCHANGE: Final = "amq.topic"
 def parse_destination(text: str) -> Destination:
     """Read a destination.
 
-    :raises AddressError: naming `text` and what was expected.
+    :raises AddressError: naming ``text`` and what was expected.
     """
     match text.split("/"):
         case ["", "queue", name] if name:

@@ -16,7 +16,6 @@ from twisted.internet.endpoints import (
     TCP6ClientEndpoint,
     UNIXClientEndpoint,
     clientFromString,
-    connectProtocol,
 )
 from twisted.internet.error import (
     ConnectError,
@@ -28,13 +27,14 @@ from twisted.internet.error import (
     TimeoutError,
     UnknownHostError,
 )
+from twisted.internet.protocol import Factory
 from twisted.internet.ssl import optionsForClientTLS
 
 from netdemo.errors import AddressError
 from netdemo.tls import with_host_verification
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IStreamClientEndpoint
+    from twisted.internet.interfaces import IAddress, IProtocol, IStreamClientEndpoint
     from twisted.internet.protocol import Protocol
 
 EXPECTED: Final = (
@@ -67,9 +67,9 @@ def split_host_and_port(text: str) -> tuple[str, int] | None:
 
 
 def client_endpoint(address: str, reactor: Any) -> IStreamClientEndpoint:
-    """Return the endpoint of the server at `address`; nothing is connected yet.
+    """Return the endpoint of the server at ``address``; nothing is connected yet.
 
-    :raises AddressError: naming `address` and what was expected.
+    :raises AddressError: naming ``address`` and what was expected.
     """
     place = split_host_and_port(address)
     if place is None:
@@ -95,7 +95,7 @@ def _endpoint_from_string(address: str, reactor: Any) -> IStreamClientEndpoint:
 
 
 def _missing(error: Exception) -> str | None:
-    """Name the certificate's file, or the directory of them, that `error` says can't be read."""
+    """Name the certificate's file, or the directory of them, that ``error`` says can't be read."""
     match getattr(error, "originalException", error):  # Twisted's of a directory wraps another
         case OSError(filename=str(name), strerror=str(reason)):
             return f"{name}: {reason}"
@@ -119,7 +119,7 @@ def _check_limits(endpoint: Any, address: str) -> None:
 
 
 def is_host_name(host: str) -> bool:
-    """Tell whether `host` can be looked up: a name that IDNA takes, or an address."""
+    """Tell whether ``host`` can be looked up: a name that IDNA takes, or an address."""
     try:
         optionsForClientTLS(host)
     except Exception:  # of IDNA or of OpenSSL
@@ -127,15 +127,27 @@ def is_host_name(host: str) -> bool:
     return True
 
 
+class _OnlyFactory(Factory):
+    """Builds ``protocol``, and logs nothing, which that of ``connectProtocol`` does each time."""
+
+    noisy = False
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:  # noqa: ARG002
+        return self._protocol
+
+
 async def connect(endpoint: IStreamClientEndpoint, protocol: Protocol) -> None:
-    """Connect `protocol` to `endpoint`; cancelled at any moment, it raises `CancelledError`.
+    """Connect ``protocol`` to ``endpoint``; cancelled at any moment, it raises ``CancelledError``.
 
     An endpoint that is cancelled fails with ``ConnectingCancelledError``, or, while it looks up a
     name, with ``DNSLookupError``.
     """
-    connecting = connectProtocol(endpoint, protocol)
+    connecting = endpoint.connect(_OnlyFactory(protocol))
     # Without a canceller it is cancelled at once, and takes no notice of how `connecting` fails.
-    connected: Deferred[Protocol] = Deferred()
+    connected: Deferred[IProtocol] = Deferred()
     connecting.chainDeferred(connected)
     try:
         await connected
@@ -171,7 +183,7 @@ def connection_reason(error: BaseException) -> str:
 
 
 def _tls_reason(reason: str) -> str:
-    """Return OpenSSL's `reason` in words that tell whose it is."""
+    """Return OpenSSL's ``reason`` in words that tell whose it is."""
     _, alert, word = reason.partition(" alert ")  # before it is a version, not that in use
     if alert:
         return f"the other side says: {word}"

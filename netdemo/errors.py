@@ -23,7 +23,7 @@ class NetdemoError(Exception):
 class StartupError(NetdemoError, SystemExit):
     """A service can't start; when nobody catches it the process prints its line and exits with 1.
 
-    It is a `SystemExit` so that Python prints the line and no traceback, and an `Exception` so
+    It is a ``SystemExit`` so that Python prints the line and no traceback, and an ``Exception`` so
     that twistd still removes its PID file on the way out.
     """
 
@@ -34,6 +34,14 @@ class StartupError(NetdemoError, SystemExit):
 
 class AddressError(NetdemoError, ValueError):
     """A destination or a server's address, in text, that can't be understood."""
+
+
+class ConfigError(NetdemoError, ValueError):
+    """A file of settings that can't be used; each of `errors` is one line about it."""
+
+    def __init__(self, errors: Sequence[str]) -> None:
+        super().__init__("; ".join(errors))
+        self.errors = tuple(errors)
 
 
 class CertificateRefused(NetdemoError):
@@ -69,7 +77,7 @@ class AMQPError(NetdemoError):
 
 
 class ConnectionClosed(AMQPError):
-    """The AMQP connection was refused, closed or lost; `reply_code` is 0 unless the broker said."""
+    """The AMQP connection was refused, closed or lost; ``reply_code`` is the broker's, or 0."""
 
 
 class ConnectionClosedByUs(ConnectionClosed):
@@ -295,3 +303,11 @@ class BrokerFault(ConnectionRefusal):
 
 class StoreError(StartupError):
     """A store on disk can't be used: it is damaged, or of another version."""
+
+
+class SpoolError(NetdemoError):
+    """A record can't be written to the spool."""
+
+
+class SpoolFull(SpoolError):
+    """A record can't be written to the spool, because its disk is full."""

@@ -49,9 +49,9 @@ class FrameReader:
         self._unread = b""
 
     def frames(self, data: bytes, frame_max: int) -> Iterator[tuple[int, int, bytes]]:
-        """Yield type, channel and payload of each frame that `data` completes.
+        """Yield type, channel and payload of each frame that ``data`` completes.
 
-        :raises InvalidFrameError: for what is no frame, or one of more than `frame_max` bytes.
+        :raises InvalidFrameError: for what is no frame, or one of more than ``frame_max`` bytes.
         """
         unread = self._unread + data if self._unread else data
         start, size = 0, len(unread)

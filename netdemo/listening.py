@@ -15,6 +15,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 
 from netdemo.errors import StartupError
+from netdemo.transport import address_text
 from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _reason(refusal: Failure) -> object:
 
 
 def check_endpoint(endpoint: str, reactor: Any) -> str:
-    """Return `endpoint` when it is a well-formed server endpoint string.
+    """Return ``endpoint`` when it is a well-formed server endpoint string.
 
     :raises ValueError: in one line, when it is not.
     """
@@ -161,6 +162,8 @@ class LimitedFactory(Factory):
     """
 
     noisy = False
+    where = ""
+    """How a line in the log begins, where there is more than one such factory."""
     _log = Logger()
 
     def __init__(self, max_connections: int | None = None) -> None:
@@ -175,8 +178,9 @@ class LimitedFactory(Factory):
         if self.max_connections is not None and len(self.connections) >= self.max_connections:
             self.refused += 1
             self._log.warn(
-                "refused {peer}: {limit} connections are open, the limit",
-                peer=addr,
+                "{where}refused {peer}: {limit} connections are open, the limit",
+                where=self.where,
+                peer=address_text(addr),
                 limit=self.max_connections,
             )
             return Refused()  # the factories of TLS and haproxy can't do with None
@@ -200,7 +204,7 @@ class LimitedFactory(Factory):
         return self._emptied.wait() if self.connections else succeed(None)
 
     async def end_connections(self, grace: float, clock: IReactorTime) -> None:
-        """Give connections `grace` seconds to end and abort what is left; return with the last."""
+        """Give connections ``grace`` seconds to end, abort the others; return with the last."""
         ending = set(self.connections)
         with suppress(DeferredTimeout):
             await self.when_empty().addTimeout(grace, clock)
@@ -210,7 +214,7 @@ class LimitedFactory(Factory):
 
 
 class GracefulService(MultiService):
-    """Listens on each of `endpoints` with one `factory`; each child is named as its endpoint.
+    """Listens on each of ``endpoints`` with one `factory`; each child is named as its endpoint.
 
     Stopping it closes the listeners, gives connections `grace` seconds to end, and aborts those
     that are left; ``stopService`` fires when the last is gone. When starting raises

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class MutualTLSParser:
     """Makes endpoints of ``mtls:PORT:caCerts=FILE:privateKey=FILE:certKey=FILE:interface=HOST``.
 
-    `caCerts` holds the certificates of the authorities that have signed those of clients; the
+    ``caCerts`` holds the certificates of the authorities that have signed those of clients; the
     rest is as with ``ssl:``. Files are in PEM, and are read once.
     """
 

@@ -12,7 +12,7 @@ class PausingConsumer:
     _producer_paused = False
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Take `producer`, a push producer, to be paused when much waits."""
+        """Take ``producer``, a push producer, to be paused when much waits."""
         if self._producer is not None or not streaming:
             raise RuntimeError(f"cannot register {producer}: expected one, which pushes")
         self._producer = producer

@@ -42,7 +42,7 @@ UNKNOWN_ISSUER: Final = frozenset(
 
 @implementer(IOpenSSLClientConnectionCreator)
 class HostVerification:
-    """Verifies in the place of Twisted, whose connections to `host` it is given.
+    """Verifies in the place of Twisted, whose connections to ``host`` it is given.
 
     Twisted's own verification takes a certificate that names no host at all for any host, and
     has no word of why a certificate is not trusted.
@@ -55,7 +55,7 @@ class HostVerification:
         self._identity: ServiceID = IPAddress_ID(host) if is_address else DNS_ID(host)
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> Connection:  # noqa: N803
-        """Return a connection that ends `tlsProtocol` with what is wrong with a certificate."""
+        """Return a connection that ends ``tlsProtocol`` with what is wrong with a certificate."""
         connection = self._connections.clientConnectionForTLS(tlsProtocol)
         protocol = weakref.ref(tlsProtocol)  # which holds the connection, and that `verify`
 
@@ -73,7 +73,7 @@ class HostVerification:
         return connection
 
     def _verify(self, certificate: X509, code: int, depth: int, trusted: bool) -> None:
-        """Raise what is wrong with `certificate`: the server's at depth 0, above it an issuer's."""
+        """Raise what is wrong with ``certificate``: the server's at depth 0, above an issuer's."""
         if not trusted:
             raise CertificateRefused(_distrust(code, depth))
         if depth:
@@ -98,12 +98,12 @@ def _distrust(code: int, depth: int) -> str:
 
 
 def tls_to(host: str, **options: Any) -> IOpenSSLClientConnectionCreator:
-    """Return what makes TLS connections to `host`; `options` as of ``optionsForClientTLS``."""
+    """Return what makes TLS connections to ``host``; ``options`` as of ``optionsForClientTLS``."""
     return HostVerification(optionsForClientTLS(host, **options), host)
 
 
 def with_host_verification(endpoint: Any) -> IStreamClientEndpoint:
-    """Return Twisted's `endpoint`, if it is one of TLS, with the verification of this module.
+    """Return Twisted's ``endpoint``, if it is one of TLS, with the verification of this module.
 
     One that verifies no host (``ssl:`` without a ``hostname``) is returned as it is.
     """

@@ -9,6 +9,7 @@ import termios
 from contextlib import suppress
 from typing import Any, Final, TypeGuard
 
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IConsumer, IPushProducer, ISSLTransport, ITCPTransport
 from twisted.internet.tcp import Connection
 
@@ -33,6 +34,18 @@ def end_writing(transport: IStreamTransport) -> None:
         transport.loseWriteConnection()
 
 
+def address_text(address: object) -> str:
+    """Return the address of a peer as a line in the log has it."""
+    match address:
+        case IPv4Address():
+            return f"{address.host}:{address.port}"
+        case IPv6Address():
+            return f"[{address.host}]:{address.port}"
+        case UNIXAddress():
+            return "unix socket"
+    return str(address)
+
+
 def lowest(transport: Any) -> Any:
     """Return the transport under all others, such as that of TCP under TLS and haproxy."""
     while hasattr(transport, "transport"):
@@ -51,12 +64,12 @@ def unacknowledged(transport: object) -> int:
 
 
 def has_socket(transport: object) -> TypeGuard[Connection]:
-    """Tell whether what is written to `transport` is what its socket sends, which TLS is not."""
+    """Tell whether what is written to ``transport`` is what its socket sends, which TLS is not."""
     return isinstance(transport, Connection) and not transport.TLS
 
 
 def write_at_once(transport: IStreamTransport, data: bytes) -> None:
-    """Write `data`; a socket takes it at once, if nothing waits, without a turn of the reactor."""
+    """Write ``data``; a socket takes it at once, if nothing waits, with no turn of the reactor."""
     if has_socket(transport) and not (transport.dataBuffer or transport._tempDataBuffer):
         data = _send(transport.socket, data)
     if data:
@@ -64,7 +77,7 @@ def write_at_once(transport: IStreamTransport, data: bytes) -> None:
 
 
 def write_and_end(transport: IStreamTransport, data: bytes) -> bool:
-    """Write `data`, the first and the last of a connection, and say that nothing more comes.
+    """Write ``data``, the first and the last of a connection, and say that nothing more comes.
 
     A socket takes both at once, as a rule, in one packet. Returns whether it has: else they wait
     in the transport.

@@ -28,12 +28,12 @@ class Waiters(Generic[T]):
         return waiting
 
     def callback(self, result: T) -> None:
-        """Fire all who wait with `result`."""
+        """Fire all who wait with ``result``."""
         for waiting in self._taken():
             waiting.callback(result)
 
     def errback(self, reason: BaseException) -> None:
-        """Fail all who wait with `reason`."""
+        """Fail all who wait with ``reason``."""
         for waiting in self._taken():
             waiting.errback(reason)
 

@@ -147,6 +147,33 @@ class Declarations(ReadyClientTestCase):
         self.assertIn("inequivalent arg 'durable' for queue", error.reply_text)
         await self.client.publish(Message(b"x"), "", self.queue)
 
+    async def test_exclusive_queue_is_gone_when_nobody_declares_it_any_more(self) -> None:
+        own = Topology(queues=(Queue(self.queue, durable=False, exclusive=True),))
+        for _ in range(2):
+            await self.client.declare(own)
+        self.client.undeclare(own)
+        await self.client.publish(Message(b"x"), "", self.queue)
+        self.client.undeclare(own)
+        await self.client.declare(Topology())  # which comes after it
+        await self.failing(self.client.publish(Message(b"y"), "", self.queue), UnroutableError)
+
+    async def test_exclusive_queue_that_is_consumed_goes_with_its_consumer(self) -> None:
+        own = Topology(queues=(Queue(self.queue, durable=False, exclusive=True),))
+        await self.client.declare(own)
+        consumer = await self.client.consume(self.queue, lambda _: None)
+        self.client.remove(consumer)
+        self.client.undeclare(own)
+        await self.client.declare(own)
+        await self.client.publish(Message(b"x"), "", self.queue)
+        self.assertEqual(await self.collect(1), [b"x"])
+
+    async def test_durable_queue_stays_when_nobody_declares_it_any_more(self) -> None:
+        work = Topology(queues=(Queue(self.queue),))
+        await self.client.declare(work)
+        self.client.undeclare(work)
+        await self.client.declare(Topology())
+        await self.client.publish(Message(b"x"), "", self.queue)
+
     async def test_refused_login_fails_in_the_brokers_words(self) -> None:
         url = self.url.replace(":guest@", ":wrong@")
         client = AMQPClient([url], reactor)

@@ -47,6 +47,7 @@ AGREEMENTS: dict[type, Callable[[], Method]] = {
     spec.Exchange.Declare: spec.Exchange.DeclareOk,
     spec.Exchange.Bind: spec.Exchange.BindOk,
     spec.Queue.Bind: spec.Queue.BindOk,
+    spec.Queue.Delete: lambda: spec.Queue.DeleteOk(0),
 }
 
 

@@ -70,6 +70,7 @@ class Process:
         cwd: Path,
         environment: Mapping[str, str] | None = None,
         stdin: int = subprocess.DEVNULL,
+        pass_fds: tuple[int, ...] = (),
     ) -> None:
         self.lines: list[str] = []
         self._new: queue.Queue[str | None] = queue.Queue()
@@ -81,6 +82,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            pass_fds=pass_fds,
         )
         self.pid = self._process.pid
         self._reader = threading.Thread(target=self._read)

@@ -102,7 +102,7 @@ class Near(End):
         self.transport.resumeProducing()
 
 
-class Proxy(Factory[End]):
+class Proxy(Factory):
     """Forwards what connects to it to a port of this machine, with the faults of the moment.
 
     What is received waits for `delay` seconds, and goes on `piece` bytes at a time.
@@ -119,11 +119,10 @@ class Proxy(Factory[End]):
         self._listening: Any = None
         self._all_lost: Waiters[None] = Waiters()
 
-    async def start(self) -> int:
-        """Listen; return the port."""
-        self._listening = await TCP4ServerEndpoint(self._reactor, 0, interface=LOOPBACK).listen(
-            self
-        )
+    async def start(self, port: int = 0) -> int:
+        """Listen, on any port if none is said; return the port."""
+        endpoint = TCP4ServerEndpoint(self._reactor, port, interface=LOOPBACK)
+        self._listening = await endpoint.listen(self)
         return int(self._listening.getHost().port)
 
     async def stop(self) -> None:

@@ -60,3 +60,9 @@ class Publishing:
     def sent(self) -> list[bytes]:
         """Return the bodies that were sent since this was asked last."""
         return [each.fragment for each in self.peer.received() if each.NAME == "Body"]
+
+    def sent_ids(self) -> list[str]:
+        """Return the `message_id` of what was sent since this was asked last."""
+        return [
+            each.properties.message_id for each in self.peer.received() if each.NAME == "Header"
+        ]

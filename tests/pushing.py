@@ -6,9 +6,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from netdemo.address import QueueDestination
-from netdemo.amqp.destination import target
 from netdemo.amqp.window import Window
-from netdemo.bridge.push import PushFactory, PushProtocol
+from netdemo.bridge.intake import IntakeProtocol
+from netdemo.bridge.outlet import Outlet
+from netdemo.bridge.push import PushFactory
 from netdemo.bridge.routes import PushRoute
 from tests.publishing import Publishing
 from tests.wire import Wire
@@ -22,25 +23,35 @@ class PushTestCase(TestCase):
     ack = False
     window = 100
     window_bytes = 1000
+    room = 1
+    idle_timeout: float | None = None
+    framing = "line"
 
     def setUp(self) -> None:
-        self.broker = Publishing()
         self.clock = Clock()
-        self.factory = PushFactory(
-            PushRoute(QueueDestination("q"), ENDPOINT, ack=self.ack, max_record=10),
-            target(QueueDestination("q")),
-            self.broker.publisher,
+        route = PushRoute(
+            QueueDestination("q"),
+            ENDPOINT,
+            ack=self.ack,
+            max_record=10,
+            idle_timeout=self.idle_timeout,
+            framing=self.framing,
+        )
+        self.outlet = Outlet(
+            route,
             self.clock,
-            window=Window(self.window, self.window_bytes),
+            window=Window(self.window, self.window_bytes, self.room),
             retry_policy=lambda attempt: 1.0 * attempt,
         )
+        self.broker = Publishing(self.outlet.publisher)
+        self.factory = PushFactory(route, self.outlet, self.clock)
         self.addCleanup(lambda: self.assertEqual(self.clock.getDelayedCalls(), []))
         self.client, self.wire = self.connect()
 
-    def connect(self) -> tuple[PushProtocol, Wire]:
+    def connect(self) -> tuple[IntakeProtocol, Wire]:
         """Connect a client."""
         protocol = self.factory.buildProtocol(None)
-        assert isinstance(protocol, PushProtocol)
+        assert isinstance(protocol, IntakeProtocol)
         wire = Wire(protocol)
         protocol.makeConnection(wire)
         self.addCleanup(wire.end)

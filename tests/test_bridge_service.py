@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from pika import spec
 from twisted.application.service import IService
-from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
@@ -18,6 +17,7 @@ from netdemo.bridge.routes import PullRoute, PushRoute
 from netdemo.bridge.service import bridge_service
 from netdemo.errors import BrokerURLError
 from tests.peer import connected
+from tests.resolving import ResolvingReactor
 from tests.wire import Wire
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class BridgeServiceTests(TestCase):
     """A bridge with one route of each kind on a reactor in memory."""
 
     def setUp(self) -> None:
-        self.reactor = MemoryReactorClock()
+        self.reactor = ResolvingReactor()
         self.bridge = self.build(PUSH, PULL)
 
     def build(self, *routes: Route) -> MultiService:
@@ -75,13 +75,13 @@ class BridgeServiceTests(TestCase):
             self.build(PullRoute(parse_destination(destination), "tcp:7003")).startService()
             peer = connected(self.reactor).let_in()
             declared = [each for each in peer.agree() if isinstance(each, spec.Queue.Declare)]
-            self.assertEqual([each.exclusive for each in declared], [exclusive])
+            self.assertEqual({each.exclusive for each in declared}, {exclusive})
 
     def test_queue_of_a_pull_route_is_bound_before_anything_is_published(self) -> None:
         push = PushRoute(parse_destination("/topic/k"), "tcp:7003")
         bridge = self.build(push, PULL)
         factory: Any = bridge.getServiceNamed(str(push))
-        done = factory.factory.push(b"record")
+        done = factory.factory.take(b"record")
         bridge.startService()
         peer = connected(self.reactor).let_in()
         asked = [type(each) for each in peer.agree()]
@@ -92,7 +92,7 @@ class BridgeServiceTests(TestCase):
     def test_refused_declaration_keeps_nobody_from_publishing(self) -> None:
         bridge = self.build(PUSH, PULL)
         factory: Any = bridge.getServiceNamed(str(PUSH))
-        done = factory.factory.push(b"record")
+        done = factory.factory.take(b"record")
         bridge.startService()
         peer = connected(self.reactor).let_in()
         peer.expect(spec.Channel.Open)

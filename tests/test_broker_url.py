@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 from traceback import format_exception
-from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pika.credentials import PlainCredentials
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import MemoryReactorClock, StringTransport, SynchronousResolver
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from netdemo.amqp.broker_url import DEFAULT_BROKER, BrokerURL, default_broker_url
 from netdemo.errors import BrokerURLError
-
-if TYPE_CHECKING:
-    from twisted.internet.interfaces import IHostResolution
+from tests.resolving import Resolver, ResolvingReactor
 
 
 def login(url: str) -> tuple[str | None, str | None]:
@@ -227,31 +224,20 @@ class ErrorTests(SynchronousTestCase):
         self.refusal("amqp://ann:s3cr3t@mq.example/a/b")
 
 
-class RecordingResolver(SynchronousResolver):
-    """Finds every host, and keeps the `names` that it was asked for."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def resolveHostName(self, *arguments: Any, **named: Any) -> IHostResolution:
-        self.names.append(arguments[1])
-        return super().resolveHostName(*arguments, **named)
-
-
 class EndpointTests(SynchronousTestCase):
     """The endpoint of the broker."""
 
     def setUp(self) -> None:
-        self.resolver = RecordingResolver()
+        self.resolver = Resolver()
 
-    def connecting(self, url: str) -> MemoryReactorClock:
+    def connecting(self, url: str) -> ResolvingReactor:
         """Return a reactor that has been asked to connect to `url`."""
-        reactor = MemoryReactorClock()
+        reactor = ResolvingReactor()
         reactor.installNameResolver(self.resolver)
         BrokerURL.parse(url).endpoint(reactor).connect(Factory.forProtocol(Protocol))
         return reactor
 
-    def first_bytes(self, reactor: MemoryReactorClock) -> bytes:
+    def first_bytes(self, reactor: ResolvingReactor) -> bytes:
         """Return what is sent first on the connection that `reactor` was asked for."""
         transport = StringTransport()
         protocol = reactor.tcpClients[0][2].buildProtocol(IPv4Address("TCP", "127.0.0.1", 5672))

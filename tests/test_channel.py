@@ -41,6 +41,14 @@ class CallTests(ChannelTestCase):
         self.peer.send(spec.Queue.DeclareOk("amq.gen-1", 0, 0), channel=1)
         self.assertEqual(self.successResultOf(declaring), "amq.gen-1")
 
+    def test_deleted_queue_fires_when_the_broker_has_answered(self) -> None:
+        deleting = self.channel.queue_delete("q")
+        delete = self.peer.expect(spec.Queue.Delete)
+        self.assertEqual((delete.queue, delete.if_unused, delete.if_empty), ("q", False, False))
+        self.assertNoResult(deleting)
+        self.peer.send(spec.Queue.DeleteOk(3), channel=1)
+        self.assertIsNone(self.successResultOf(deleting))
+
     def test_topology_is_declared_in_order(self) -> None:
         topology = Topology(
             exchanges=(Exchange("e", "topic"),),

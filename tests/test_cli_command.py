@@ -52,7 +52,7 @@ class VerbsTests(SynchronousTestCase):
 
     def test_none_is_refused(self) -> None:
         error = self.assertRaises(usage.UsageError, Options().parseOptions, [])
-        expected = "no command: expected one of echo, poetry, send, receive, passwd"
+        expected = "no command: expected one of echo, poetry, send, receive, passwd, spool"
         self.assertEqual(expected, str(error))
 
     def test_one_does_not_import_what_others_need(self) -> None:

@@ -39,6 +39,9 @@ class Full(BytesIO):
     def close(self) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    def __del__(self) -> None:
+        """Close nothing: Python 3.13 tells of that which fails."""
+
 
 class Unreadable(BytesIO):
     """A file on a disk that is broken."""

@@ -27,7 +27,8 @@ from twisted.internet.error import (
 )
 from twisted.internet.interfaces import IHostnameResolver, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -44,6 +45,7 @@ from netdemo.connecting import (
 )
 from netdemo.errors import AddressError, CertificateRefused
 from tests.folders import temporary_folder
+from tests.resolving import ResolvingReactor
 
 PORTS = st.integers(1, 65535)
 HOSTS = st.from_regex(r"[a-z][a-z0-9]{0,20}(\.[a-z][a-z0-9]{0,20}){0,3}", fullmatch=True)
@@ -97,7 +99,7 @@ class ClientEndpointTests(SynchronousTestCase):
     """Endpoints of addresses; where they lead is asked of a reactor in memory."""
 
     def setUp(self) -> None:
-        self.reactor = MemoryReactorClock()
+        self.reactor = ResolvingReactor()
 
     def endpoint(self, address: str) -> Any:
         """Return the endpoint of `address`."""
@@ -232,7 +234,7 @@ class ConnectTests(SynchronousTestCase):
     """Connecting a protocol."""
 
     def setUp(self) -> None:
-        self.reactor = MemoryReactorClock()
+        self.reactor = ResolvingReactor()
         self.protocol = Protocol()
 
     def connect(self, address: str) -> Deferred[None]:
@@ -247,6 +249,14 @@ class ConnectTests(SynchronousTestCase):
         protocol.makeConnection(StringTransport())
         self.assertTrue(self.protocol.connected)
         self.successResultOf(connecting)
+
+    def test_nothing_is_logged_of_each_attempt(self) -> None:
+        self.connect("9000")
+        factory: Any = self.reactor.tcpClients[0][2]
+        with capturedLogs() as logged:
+            factory.doStart()
+            factory.doStop()
+        self.assertEqual(logged, [])
 
     def test_endpoint_that_fails_is_told(self) -> None:
         connecting = self.connect("9000")

@@ -76,7 +76,7 @@ class LimitedFactoryTests(SynchronousTestCase):
             for _ in range(3):
                 self.connect()
         self.assertEqual(
-            [(LogLevel.warn, PEER, 2)],
+            [(LogLevel.warn, "127.0.0.1:50000", 2)],
             [(event["log_level"], event["peer"], event["limit"]) for event in logged],
         )
 

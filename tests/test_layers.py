@@ -22,7 +22,7 @@ FLOORS = (
     (
         "netdemo",
         "errors address frames transport waiters pausing coercion tls mutual_tls connecting "
-        "listening",
+        "listening sqlite_format sqlite_file",
     ),
     ("netdemo.echo", "client datagrams server"),
     ("netdemo.poetry", "client file lingering sending server"),
@@ -39,15 +39,20 @@ FLOORS = (
         "database batch commits store turns backlog consumers queues dead_letters vhost replies "
         "publishing delivering declaring channel handshake connection broker server",
     ),
-    ("netdemo.bridge", "framing routes spool push pull config service"),
+    (
+        "netdemo.bridge",
+        "framing routes records answers clients intake composing interfaces outlet "
+        "spool_blocks spool_file spool spool_drain spool_outlet push sending consumers pull "
+        "subscribe call dialling route_service serve config service",
+    ),
     ("netdemo.testing", "memory_transport memory_network scripted memory_broker"),
     ("netdemo", "pytest_plugin"),
     (
         "netdemo.cli",
-        "options connection stdio output progress ping echo poetry send receive passwd command "
-        "main",
+        "options connection stdio output progress ping echo poetry send receive passwd spool "
+        "command main",
     ),
-    ("netdemo.tap", "options command embedded echo poetry broker bridge"),
+    ("netdemo.tap", "options command embedded reload echo poetry broker bridge"),
     ("twisted.plugins", "netdemo_plugins"),
 )
 ORDER = [

@@ -20,6 +20,7 @@ from zope.interface import directlyProvides
 
 from netdemo.broker.login import Credentials, Peer, credentials, mechanisms, peer_of
 from netdemo.errors import CommandInvalid, SyntaxRefused
+from netdemo.transport import address_text
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
@@ -118,15 +119,19 @@ class PeerTests(SynchronousTestCase):
         """Return the peer at `address`."""
         return peer_of(StringTransport(peerAddress=address))
 
+    def check(self, host: str, loopback: bool) -> None:
+        """Look at a peer from `host`."""
+        kind = IPv6Address if ":" in host else IPv4Address
+        address = kind("TCP", host, 5)
+        self.assertEqual(Peer(address_text(address), loopback), self.peer(address))
+
     def test_loopback_is_this_machine(self) -> None:
         for host in ("127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"):
-            kind = IPv6Address if ":" in host else IPv4Address
-            self.assertEqual(Peer(f"{host}:5", loopback=True), self.peer(kind("TCP", host, 5)))
+            self.check(host, loopback=True)
 
     def test_others_are_not(self) -> None:
         for host in ("192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "fe80::1%eth0", "0.0.0.0"):
-            kind = IPv6Address if ":" in host else IPv4Address
-            self.assertEqual(Peer(f"{host}:5", loopback=False), self.peer(kind("TCP", host, 5)))
+            self.check(host, loopback=False)
 
     def test_unix_socket_is_this_machine(self) -> None:
         self.assertEqual(Peer("unix socket", loopback=True), self.peer(UNIXAddress(None)))

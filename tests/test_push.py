@@ -7,7 +7,7 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, I
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
-from netdemo.bridge.push import LINGER
+from netdemo.bridge.clients import LINGER
 from netdemo.errors import ChannelClosed, ConnectionClosed
 from tests.pushing import PushTestCase
 
@@ -27,7 +27,7 @@ class PublishingTests(PushTestCase):
         self.client.dataReceived(b"a\n")
         self.broker.ack(1)
         self.assertEqual(self.wire.value(), b"")
-        self.assertEqual(self.factory.confirmed, 1)
+        self.assertEqual(self.outlet.confirmed, 1)
 
     def test_last_line_without_its_end_is_published_when_the_client_ends_cleanly(self) -> None:
         self.client.dataReceived(b"a\nb")
@@ -58,7 +58,7 @@ class PublishingTests(PushTestCase):
         self.wire.end(ConnectionDone())
         self.assertEqual(self.broker.sent(), [b"a", b"b"])
         self.broker.ack(2, multiple=True)
-        self.assertEqual(self.factory.confirmed, 2)
+        self.assertEqual(self.outlet.confirmed, 2)
 
     def test_refused_record_is_published_again_later_and_later(self) -> None:
         self.client.dataReceived(b"a\n")
@@ -69,18 +69,17 @@ class PublishingTests(PushTestCase):
             self.assertEqual(self.broker.sent(), [])
             self.clock.advance(0.5)
         self.broker.ack(4)
-        self.assertEqual((self.factory.confirmed, self.factory.refused_by_broker), (1, 3))
+        self.assertEqual((self.outlet.confirmed, self.outlet.refused_by_broker), (1, 3))
 
     def test_unroutable_record_is_published_again_with_the_same_id(self) -> None:
         self.client.dataReceived(b"a\n")
-        before = self.broker.peer.received()[1].properties.message_id
+        (before,) = self.broker.sent_ids()
         self.broker.give_back_with_id(before)
         self.broker.ack(1)
         self.clock.advance(1)
-        after = self.broker.peer.received()[1].properties.message_id
-        self.assertEqual(before, after)
+        self.assertEqual([before], self.broker.sent_ids())
         self.broker.ack(2)
-        self.assertEqual(self.factory.confirmed, 1)
+        self.assertEqual(self.outlet.confirmed, 1)
 
 
 class FlowControlTests(PushTestCase):
@@ -121,10 +120,34 @@ class FlowControlTests(PushTestCase):
         self.broker.ack(1)
         self.assertEqual(wire.producerState, "producing")
 
-    def test_what_was_read_of_a_client_that_left_is_not_lost(self) -> None:
+    def test_what_was_read_of_a_client_that_left_is_taken_when_there_is_room(self) -> None:
         self.client.dataReceived(b"a\nb\nc\nd")
         self.wire.end(ConnectionDone())
+        self.assertEqual(self.broker.sent(), [b"a", b"b"])
+        self.broker.ack(1)
+        self.assertEqual(self.broker.sent(), [b"c"])
+        self.broker.ack(3, multiple=True)
+        self.assertEqual(self.broker.sent(), [b"d"])
+        self.broker.ack(4)
+        self.assertEqual(self.outlet.confirmed, 4)
+
+    def test_half_closed_client_is_closed_when_all_that_was_read_is_taken_and_done(self) -> None:
+        self.client.dataReceived(b"a\nb\nc\nd")
+        self.client.readConnectionLost()
+        self.broker.ack(2, multiple=True)
         self.assertEqual(self.broker.sent(), [b"a", b"b", b"c", b"d"])
+        self.assertFalse(self.wire.disconnecting)
+        self.broker.ack(4, multiple=True)
+        self.assertTrue(self.wire.disconnecting)
+
+    def test_record_broken_off_while_others_wait_is_counted_after_them(self) -> None:
+        self.client.dataReceived(b"a\nb\nc\nd")
+        self.wire.end(ConnectionLost())
+        self.assertEqual(self.factory.truncated, 0)
+        self.broker.ack(2, multiple=True)
+        self.assertEqual(self.broker.sent(), [b"a", b"b", b"c"])
+        self.assertEqual(self.factory.truncated, 1)
+        self.broker.ack(3)
 
     def test_refused_record_keeps_its_place_in_the_window(self) -> None:
         self.client.dataReceived(b"a\nb\nc\n")
@@ -212,7 +235,7 @@ class AnswerTests(PushTestCase):
         self.wire.end(ConnectionLost())
         self.broker.ack(1)
         self.assertEqual(self.wire.value(), b"")
-        self.assertEqual(self.factory.confirmed, 1)
+        self.assertEqual(self.outlet.confirmed, 1)
 
 
 class TooLongTests(PushTestCase):
@@ -228,7 +251,7 @@ class TooLongTests(PushTestCase):
         self.assertEqual(
             self.wire.value(), b"OK\nERR too-long a record has at most 10 bytes here\n"
         )
-        self.assertEqual(self.factory.too_long, 1)
+        self.assertEqual(self.factory.refused_records, 1)
 
     def test_it_ends_the_connection_when_the_client_has_read_why(self) -> None:
         self.client.dataReceived(b"x" * 20)
@@ -285,7 +308,7 @@ class TooLongTests(PushTestCase):
         self.client.dataReceived(b"a\n" + b"x" * 20)
         self.wire.end(ConnectionLost())
         self.broker.ack(1)
-        self.assertEqual(self.factory.confirmed, 1)
+        self.assertEqual(self.outlet.confirmed, 1)
 
     def test_others_are_not_touched(self) -> None:
         _, wire = self.connect()
@@ -302,4 +325,4 @@ class TooLongUnansweredTests(PushTestCase):
         self.broker.ack(1)
         self.assertEqual(self.wire.value(), b"")
         self.assertTrue(self.wire.write_ended)
-        self.assertEqual((self.factory.confirmed, self.factory.too_long), (1, 1))
+        self.assertEqual((self.outlet.confirmed, self.factory.refused_records), (1, 1))

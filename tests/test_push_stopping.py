@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netdemo.bridge.push import LINGER
+from netdemo.bridge.clients import LINGER
 from tests.pushing import PushTestCase
 
 
@@ -11,17 +11,31 @@ class StoppingTests(PushTestCase):
 
     window = 2
 
-    def test_what_was_read_is_finished_then_the_connection_closed(self) -> None:
+    def test_what_was_read_is_finished_as_there_is_room_then_the_connection_closed(self) -> None:
         self.client.dataReceived(b"a\nb\nc\n")
         stopped = self.factory.stop()
-        self.assertEqual(self.broker.sent(), [b"a", b"b", b"c"])
+        self.assertEqual(self.broker.sent(), [b"a", b"b"])
         self.broker.ack(2, multiple=True)
+        self.assertEqual(self.broker.sent(), [b"c"])
         self.assertFalse(self.wire.disconnecting)
         self.broker.ack(3)
         self.assertTrue(self.wire.disconnecting)
         self.assertNoResult(stopped)
         self.wire.end()
         self.successResultOf(stopped)
+
+    def test_what_there_is_no_room_for_is_taken_at_the_very_end(self) -> None:
+        room = self.outlet.window
+        self.client.dataReceived(b"a\nb\nc\nd\n")
+        stopped = self.factory.stop()
+        self.broker.ack(1)
+        self.assertEqual(self.broker.sent(), [b"a", b"b", b"c"])
+        self.wire.end()
+        self.assertEqual(self.broker.sent(), [b"d"])
+        self.assertNoResult(stopped)
+        self.broker.ack(4, multiple=True)
+        self.successResultOf(stopped)
+        self.assertEqual((room.messages, self.outlet.confirmed), (0, 4))
 
     def test_idle_clients_are_closed_at_once(self) -> None:
         stopped = self.factory.stop()
@@ -35,7 +49,7 @@ class StoppingTests(PushTestCase):
         self.clock.advance(1)
         stopped = self.factory.stop()
         self.broker.ack(2)
-        self.assertEqual(self.factory.confirmed, 1)
+        self.assertEqual(self.outlet.confirmed, 1)
         self.wire.end()
         self.successResultOf(stopped)
 
@@ -50,7 +64,7 @@ class StoppingTests(PushTestCase):
         self.broker.nack(1)
         self.wire.end()
         self.successResultOf(self.factory.stop())
-        self.assertEqual(self.factory.confirmed, 0)
+        self.assertEqual(self.outlet.confirmed, 0)
 
     def test_stop_after_a_half_close_closes_once(self) -> None:
         self.client.dataReceived(b"a\n")
@@ -71,7 +85,7 @@ class StoppingTests(PushTestCase):
         self.clock.advance(1)
         self.assertEqual(self.broker.sent(), [b"a"])
         self.broker.ack(2)
-        self.assertEqual(self.factory.confirmed, 1)
+        self.assertEqual(self.outlet.confirmed, 1)
 
 
 class StoppingWithAnswersTests(PushTestCase):

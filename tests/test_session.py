@@ -24,6 +24,7 @@ from netdemo.errors import (
     HandshakeTimeout,
 )
 from tests.peer import SERVER_PROPERTIES, Peer, PeerTestCase
+from tests.wire import TCPWire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,14 @@ class OpeningTests(PeerTestCase):
     def test_opened_fires_with_the_session(self) -> None:
         peer = Peer().shake_hands()
         self.assertIs(self.successResultOf(peer.session.opened), peer.session)
+
+    def test_nothing_waits_for_the_brokers_ack_of_tcp(self) -> None:
+        session = Peer().session
+        wire = TCPWire(session)
+        session.makeConnection(wire)
+        self.assertTrue(wire.no_delay)
+        session.opened.addErrback(lambda _: None)
+        wire.end()
 
     def test_refused_login_fails_in_the_brokers_words(self) -> None:
         peer = Peer().connect()

@@ -6,9 +6,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from netdemo.broker import batch as batch_module
-from netdemo.broker.batch import GROUPS
 from netdemo.broker.schema import LAST_QUEUE_ID, outside
 from netdemo.broker.store import memory_store
+from netdemo.sqlite_file import GROUPS
 from tests.stores import bodies, message, threaded_store
 
 

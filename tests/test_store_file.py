@@ -7,6 +7,7 @@ import shutil
 import stat
 from typing import TYPE_CHECKING
 
+import attrs
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -228,7 +229,8 @@ class WrittenTests(SynchronousTestCase):
         self.assertEqual((2, "wal"), (synchronous, journal))  # 2: FULL
 
     def test_log_begins_anew_though_messages_are_read(self) -> None:
-        self.patch(database_module, "CHECKPOINT", 200_000)
+        often = attrs.evolve(database_module.FORMAT, checkpoint=200_000)
+        self.patch(database_module, "FORMAT", often)
         folder = temporary_folder(self)
         store = folder_store(folder)
         self.addCleanup(store.close)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import MemoryReactorClock, StringTransport, SynchronousResolver
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from netdemo.amqp.broker_url import BrokerURL
 from netdemo.amqp.tcp_options import TCPOptionsEndpoint
 from netdemo.errors import BrokerURLError
+from tests.resolving import ResolvingReactor
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -44,8 +45,7 @@ class TCPOptionsTests(SynchronousTestCase):
 
     def connect(self, url: str) -> Deferred[IProtocol]:
         """Connect a protocol to `url` in memory."""
-        reactor = MemoryReactorClock()
-        reactor.installNameResolver(SynchronousResolver())
+        reactor = ResolvingReactor()
         endpoint = BrokerURL.parse(url).endpoint(reactor)
         connecting = endpoint.connect(Factory.forProtocol(Protocol))
         reactor.advance(0)

@@ -9,7 +9,6 @@ from twisted.internet.endpoints import clientFromString
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate
-from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -18,6 +17,7 @@ from netdemo.tls import HostVerification, tls_to, with_host_verification
 from tests.certificates import DAY, Authority, write_certificate
 from tests.folders import temporary_folder
 from tests.handshakes import Client, over_tls, shake_hands
+from tests.resolving import ResolvingReactor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,7 +114,7 @@ class EndpointTests(TLSTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.reactor = MemoryReactorClock()
+        self.reactor = ResolvingReactor()
 
     def refusal(self, address: str, server: Path) -> str | None:
         """Return why the client left the server at `address`, which shows a certificate."""

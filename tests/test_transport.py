@@ -6,6 +6,7 @@ import os
 import socket
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection
@@ -13,6 +14,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from netdemo.transport import (
+    address_text,
     has_socket,
     lowest,
     unacknowledged,
@@ -178,3 +180,16 @@ def segments_sent(connection: socket.socket) -> int:
     """Return how many packets a TCP connection has sent (``tcpi_segs_out``, ``linux/tcp.h``)."""
     information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
     return int.from_bytes(information[136:140], "little")
+
+
+class AddressTextTests(SynchronousTestCase):
+    """A peer's address in a line of the log."""
+
+    def test_it_is_what_one_would_type(self) -> None:
+        for address, text in (
+            (IPv4Address("TCP", "192.0.2.1", 5), "192.0.2.1:5"),
+            (IPv6Address("TCP", "2001:db8::1", 5), "[2001:db8::1]:5"),
+            (UNIXAddress(None), "unix socket"),
+            (None, "None"),
+        ):
+            self.assertEqual(text, address_text(address))

@@ -58,3 +58,55 @@ class WindowTests(TestCase):
         self.window.give_back(1)
         self.successResultOf(waiting)
         self.successResultOf(self.window.when_empty())
+
+
+class RoomTests(TestCase):
+    """A window of four messages, which lets in who waits when there is room for three."""
+
+    def setUp(self) -> None:
+        self.window = Window(messages=4, room=3)
+        for _ in range(4):
+            self.window.take(1)
+
+    def test_nobody_is_let_in_before_there_is_so_much_room(self) -> None:
+        waiting = self.window.when_room()
+        for _ in range(2):
+            self.window.give_back(1)
+            self.assertNoResult(waiting)
+        self.window.give_back(1)
+        self.successResultOf(waiting)
+
+    def test_who_comes_meanwhile_waits_behind_the_others(self) -> None:
+        first = self.window.when_room()
+        self.window.give_back(1)
+        self.assertFalse(self.window.full)
+        second = self.window.when_room()
+        self.assertNoResult(second)
+        first.addCallback(lambda _: self.assertNoResult(second))
+        self.window.give_back(1)
+        self.window.give_back(1)
+        self.successResultOf(first)
+        self.successResultOf(second)
+
+    def test_who_waits_again_is_the_last(self) -> None:
+        let_in: list[str] = []
+
+        def enter(name: str) -> None:
+            let_in.append(name)
+            self.window.take(1)
+            self.window.when_room().addCallback(lambda _: enter(name))
+
+        for name in "ab":
+            self.window.when_room().addCallback(lambda _, name: enter(name), name)
+        self.assertTrue(self.window.awaited)
+        for _ in range(3):
+            self.window.give_back(1)
+        self.assertEqual(let_in, ["a", "b", "a"])
+
+    def test_room_for_more_than_there_is(self) -> None:
+        window = Window(messages=1, room=3)
+        window.take(1)
+        waiting = window.when_room()
+        window.give_back(1)
+        self.successResultOf(waiting)
+        self.assertFalse(window.awaited)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from zope.interface import directlyProvides
 
 if TYPE_CHECKING:
     from twisted.internet.protocol import Protocol
@@ -40,3 +41,16 @@ class Wire(StringTransport):
             self.connected = False
             self.disconnecting = True
             self.protocol.connectionLost(Failure(reason or ConnectionDone()))
+
+
+class TCPWire(Wire):
+    """A transport in memory that takes an option of TCP."""
+
+    no_delay = False
+
+    def __init__(self, protocol: Protocol) -> None:
+        super().__init__(protocol)
+        directlyProvides(self, ITCPTransport)
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        self.no_delay = enabled

@@ -18,16 +18,16 @@ class Acknowledgements:
         self._done: set[int] = set()
 
     def delivered(self, tag: int) -> None:
-        """Note that the broker waits for an answer to `tag`."""
+        """Note that the broker waits for an answer to ``tag``."""
         self._unanswered[tag] = None
 
     def answered(self, tag: int) -> None:
-        """Note that the broker waits no more: `tag` was refused."""
+        """Note that the broker waits no more: ``tag`` was refused."""
         self._unanswered.pop(tag, None)
         self._done.discard(tag)
 
     def done(self, tag: int) -> None:
-        """Note that `tag` is to be acknowledged."""
+        """Note that ``tag`` is to be acknowledged."""
         if tag in self._unanswered:
             self._done.add(tag)
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Attachment:
-    """Gives `user` a channel with its topology declared, and another when it ends for an error.
+    """Gives ``user`` a channel with its topology declared, and another when it ends for an error.
 
-    `retry_policy` returns seconds to wait after so many failures in a row; 0 is a channel that
+    ``retry_policy`` returns seconds to wait after so many failures in a row; 0 is a channel that
     had worked. It ends with the session, and with `end`.
     """
 

@@ -136,7 +136,7 @@ def default_broker_url() -> str:
 
 
 def redacted(url: str) -> str:
-    """Return `url` without user, password and query, also where it is malformed."""
+    """Return ``url`` without user, password and query, also where it is malformed."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         scheme, rest = "", url

@@ -1,4 +1,4 @@
-"""A channel of a live connection, on pika's plain `pika.channel.Channel`."""
+"""A channel of a live connection, on pika's plain ``pika.channel.Channel``."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Link(Protocol):
         """Why the connection has ended, or ends, if it does."""
 
     def write(self, data: bytes) -> None:
-        """Send `data`."""
+        """Send ``data``."""
 
     def soon(self, call: Callable[[], None]) -> None:
-        """Call `call` once all that has arrived is dealt with."""
+        """Call ``call`` once all that has arrived is dealt with."""
 
 
 @implementer(IChannel)
@@ -80,7 +80,7 @@ class Channel:
         return self._deliveries.take(kind, payload)
 
     def open(self, connection: Connection) -> Deferred[IChannel]:
-        """Open it on `connection` (``channel.open``); fire with itself."""
+        """Open it on ``connection`` (``channel.open``); fire with itself."""
         opening: Deferred[IChannel] = Deferred(lambda _: self._close())
         try:
             self._channel = connection.channel(
@@ -121,6 +121,9 @@ class Channel:
             auto_delete=queue.auto_delete,
             arguments=queue.arguments,
         )
+
+    def queue_delete(self, queue: str) -> Deferred[None]:
+        return self._call(self._channel.queue_delete, _nothing, queue=queue)
 
     def bind(self, binding: Binding) -> Deferred[None]:
         if binding.to_exchange:
@@ -213,16 +216,17 @@ class Channel:
         def cancelled(_: object) -> None:
             self._consumers.pop(consumer_tag, None)
 
-        if self._reason is not None or consumer_tag not in self._channel.consumer_tags:
+        if self._reason is not None or consumer_tag not in self._on_cancel:
             return succeed(None)
-        self._on_cancel.pop(consumer_tag, None)
+        del self._on_cancel[consumer_tag]
         if consumer_tag in self._consumers:
             self._consumers[consumer_tag] = None, self._consumers[consumer_tag][1]
         return self._call(self._channel.basic_cancel, cancelled, consumer_tag=consumer_tag)
 
-    def ack(self, delivery_tag: int) -> None:
+    def ack(self, *delivery_tags: int) -> None:
         if self._can_answer():
-            self._acknowledgements.done(delivery_tag)
+            for delivery_tag in delivery_tags:
+                self._acknowledgements.done(delivery_tag)
             self._link.soon(self._send_acks)
 
     def nack(self, delivery_tag: int, requeue: bool) -> None:

@@ -73,13 +73,13 @@ class AMQPClient(Observable, Service):
         stop_timeout: float = STOP_TIMEOUT,
         endpoint: MakeEndpoint = BrokerURL.endpoint,
     ) -> None:
-        """Prepare for the brokers at `urls`; nothing is connected before the service starts.
+        """Prepare for the brokers at ``urls``; nothing is connected before the service starts.
 
-        What the broker refuses of `topology` is logged, and tried again while all else goes on.
-        `publisher` is the one behind `publish`, for another window than the default.
-        `retry_policy` returns seconds to wait after so many failures in a row (1 is the first);
-        ``backoffPolicy(0.5, 60.0)`` of `twisted.application.internet` makes one.
-        `endpoint` builds what a broker is connected through, given its URL and the reactor.
+        What the broker refuses of ``topology`` is logged, and tried again while all else goes on.
+        ``publisher`` is the one behind `publish`, for another window than the default.
+        ``retry_policy`` returns seconds to wait after so many failures in a row (1 is the first);
+        ``backoffPolicy(0.5, 60.0)`` of ``twisted.application.internet`` makes one.
+        ``endpoint`` builds what a broker is connected through, given its URL and the reactor.
 
         :raises BrokerURLError: for a malformed URL.
         """
@@ -117,7 +117,7 @@ class AMQPClient(Observable, Service):
             self._start()
 
     def stopService(self) -> Deferred[None]:
-        """Finish what is in hand within `stop_timeout` seconds, then close; fire when closed.
+        """Finish what is in hand within ``stop_timeout`` seconds, then close; fire when closed.
 
         It goes on when the Deferred is cancelled.
         """
@@ -150,7 +150,7 @@ class AMQPClient(Observable, Service):
         return self._publisher.publish(message, exchange, routing_key, mandatory)
 
     def consume(self, queue: str, handler: Handler, prefetch: int = PREFETCH) -> Deferred[Consumer]:
-        """Call `handler` with what comes from `queue`; fire with the consumer when it is accepted.
+        """Call ``handler`` with what ``queue`` has; fire with the consumer when it is accepted.
 
         It is restored when its channel or connection is lost, until `remove` is called with it.
         """
@@ -161,15 +161,22 @@ class AMQPClient(Observable, Service):
         return consuming.addCallback(lambda _: consumer)
 
     def declare(self, topology: Topology) -> Deferred[None]:
-        """Declare `topology` as soon as AMQP is open, and again on every later connection.
+        """Declare ``topology`` as soon as AMQP is open, and again on every later connection.
 
         Fails with `DeclarationError`, in the broker's words, when it refuses some of it (which is
         tried again, and logged), and with `ConnectionClosed` when the service is stopped.
         """
         return self._declarations.add(topology)
 
+    def undeclare(self, topology: Topology) -> None:
+        """Declare ``topology`` no more, once this was called as often as `declare` was.
+
+        What it declared stays, but for its exclusive queues, which are deleted.
+        """
+        self._declarations.remove(topology)
+
     def add(self, user: IChannelUser) -> None:
-        """Give `user` a channel, now and on every later connection.
+        """Give ``user`` a channel, now and on every later connection.
 
         On a new connection that is when every topology was declared, as far as the broker agrees
         and answers within the time for a handshake.
@@ -184,7 +191,7 @@ class AMQPClient(Observable, Service):
             self._attach(user, self._session)
 
     def remove(self, user: IChannelUser) -> None:
-        """Close the channel of `user`, which fails what it has in hand, and give it no other.
+        """Close the channel of ``user``, which fails what it has in hand, and give it no other.
 
         Unacknowledged deliveries go back. Nothing happens when it was removed before.
         """

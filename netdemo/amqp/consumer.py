@@ -46,7 +46,7 @@ class Reject(Exception):
 
 @implementer(IChannelUser)
 class Consumer(Observable):
-    """Calls `handler` with each delivery from `queue`, at most `prefetch` at a time.
+    """Calls ``handler`` with each delivery from `queue`, at most ``prefetch`` at a time.
 
     The handler returns ``None``, a Deferred or a coroutine. When it is done the delivery is
     acknowledged. `Reject` refuses it; any other exception is logged and gives the message a

@@ -155,7 +155,7 @@ def encode_publish(
 ) -> bytes:
     """Return all frames of a ``basic.publish``.
 
-    :raises ValueError: for a header of more than `frame_max` bytes, for which RabbitMQ would
+    :raises ValueError: for a header of more than ``frame_max`` bytes, for which RabbitMQ would
         close the connection.
     :raises Exception: of one kind or another, for what can't be encoded.
     """
@@ -189,7 +189,7 @@ def encode_nack(channel: int, delivery_tag: int, requeue: bool) -> bytes:
 class DeliveryReader:
     """Puts deliveries together from their frames: a method, a header, and bodies.
 
-    `on_delivery` is called with the consumer tag and the delivery, when that is whole.
+    ``on_delivery`` is called with the consumer tag and the delivery, when that is whole.
     """
 
     def __init__(self, on_delivery: Callable[[str, Delivery], None], max_body: int) -> None:
@@ -203,7 +203,7 @@ class DeliveryReader:
     def take(self, kind: int, payload: bytes) -> bool:
         """Take a frame of the channel if it belongs to a delivery; return whether it does.
 
-        :raises InvalidFrameError: for a message of more than `max_body` bytes, or a frame that
+        :raises InvalidFrameError: for a message of more than ``max_body`` bytes, or a frame that
             can't follow the one before.
         """
         if self._method is None:

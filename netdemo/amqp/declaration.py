@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from netdemo.amqp.topology import declare
-from netdemo.errors import ChannelClosed, ChannelLost, DeclarationError
+from netdemo.errors import ChannelClosed, ChannelClosedByUs, ChannelLost, DeclarationError
 from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ Refusals = list[tuple["Item", ChannelClosed]]
 
 
 async def declare_each(items: Iterable[Item], session: ISession) -> Refusals:
-    """Declare `items` in order; return those that the broker refused, with its reasons.
+    """Declare ``items`` in order; return those that the broker refused, with its reasons.
 
     A refusal costs a channel, so the next item gets another.
 
@@ -57,10 +57,12 @@ async def declare_each(items: Iterable[Item], session: ISession) -> Refusals:
 class _Entry:
     """A topology, those who wait until it was tried, and the work on it on this session.
 
+    `additions` counts how often it was added, and not removed.
     `attempt` fires when that work has tried all of it once; ``None`` when there is no session.
     """
 
     topology: Topology
+    additions: int = 0
     tried: Waiters[Refusals] = attrs.field(factory=Waiters)
     working: Deferred[None] = attrs.field(factory=lambda: succeed(None))
     attempt: Deferred[None] | None = None
@@ -69,7 +71,7 @@ class _Entry:
 class Declarations:
     """Declares every topology that was added, one after another, on each session.
 
-    What the broker refuses is logged, and tried again, later and later as `retry_policy` says.
+    What the broker refuses is logged, and tried again, later and later as ``retry_policy`` says.
     """
 
     _log = Logger()
@@ -82,7 +84,7 @@ class Declarations:
         self._in_turn = DeferredLock()
 
     def add(self, topology: Topology) -> Deferred[None]:
-        """Declare `topology`, now and on every later session.
+        """Declare ``topology``, now and on every later session.
 
         Fires when all of it is declared on a session; fails with `DeclarationError` when some of
         it was refused, and with what `give_up` is given. Cancelling it gives up waiting alone.
@@ -91,13 +93,34 @@ class Declarations:
         if entry is None:
             entry = _Entry(topology)
             self._entries.append(entry)
+        entry.additions += 1
         declared = entry.tried.wait().addCallback(_raise_if_refused)
         if self._session is not None:
             self._begin(entry, self._session)
         return declared
 
+    def remove(self, topology: Topology) -> None:
+        """Declare ``topology`` no more, when it was removed as often as it was added.
+
+        Its exclusive queues are deleted: nobody else can have them, and they would fill.
+        """
+        entry = next((each for each in self._entries if each.topology == topology), None)
+        if entry is None:
+            return
+        entry.additions -= 1
+        if entry.additions:
+            return
+        self._entries.remove(entry)
+        entry.attempt = None
+        entry.working.cancel()
+        entry.tried.errback(ChannelClosedByUs("the topology was removed from its client"))
+        own = [queue.name for queue in topology.queues if queue.exclusive]
+        if own and self._session is not None:
+            deleting = self._in_turn.run(_delete_each, own, self._session)
+            deleting.addErrback(self._unless_ended)
+
     def attach(self, session: ISession) -> Deferred[None]:
-        """Declare everything on `session`; fire, never fail, when all was tried once."""
+        """Declare everything on ``session``; fire, never fail, when all was tried once."""
         self._session = session
         tried = [self._begin(entry, session) for entry in list(self._entries)]
         return Deferred.fromCoroutine(_all(tried))
@@ -115,7 +138,7 @@ class Declarations:
             entry.tried.errback(reason)
 
     def _begin(self, entry: _Entry, session: ISession) -> Deferred[None]:
-        """Declare `entry`; fire when it was tried once, or can't be on this session."""
+        """Declare ``entry``; fire when it was tried once, or can't be on this session."""
         entry.working.cancel()
         tried: Deferred[None] = Deferred()
         entry.attempt = tried
@@ -146,12 +169,25 @@ class Declarations:
             await deferLater(self._clock, delay)
 
     def _unless_ended(self, failure: Failure) -> None:
-        if not failure.check(CancelledError, ChannelLost):
+        if not failure.check(CancelledError, ChannelClosedByUs, ChannelLost):
             self._log.failure("declaring a topology failed", failure)
 
 
 def _declare_each(items: list[Item], session: ISession) -> Deferred[Refusals]:
     return Deferred.fromCoroutine(declare_each(items, session))
+
+
+def _delete_each(queues: list[str], session: ISession) -> Deferred[None]:
+    return Deferred.fromCoroutine(_delete(queues, session))
+
+
+async def _delete(queues: list[str], session: ISession) -> None:
+    channel = await session.open_channel()
+    try:
+        for queue in queues:
+            await channel.queue_delete(queue)
+    finally:
+        await channel.close()
 
 
 async def _all(deferreds: list[Deferred[None]]) -> None:

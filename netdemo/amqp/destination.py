@@ -35,7 +35,7 @@ class Source:
 
 
 def target(destination: Destination) -> Target:
-    """Return where to publish for `destination`."""
+    """Return where to publish for ``destination``."""
     if isinstance(destination, QueueDestination):
         queues = (Queue(destination.name),) if destination.declare else ()
         return Target(Topology(queues=queues), "", destination.name, mandatory=True)
@@ -46,7 +46,7 @@ def target(destination: Destination) -> Target:
 
 
 def source(destination: Destination) -> Source:
-    """Return where to consume from for `destination`; each call names another queue of its own."""
+    """Return where to consume for ``destination``; each call names another queue of its own."""
     if isinstance(destination, QueueDestination):
         declared = Queue(destination.name, passive=not destination.declare)
         return Source(Topology(queues=(declared,)), destination.name)

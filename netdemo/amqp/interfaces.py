@@ -36,7 +36,7 @@ class ISession(Interface):
     )
 
     def watch_blocked(listener: Callable[[ConnectionBlocked | None], None]) -> None:
-        """Call `listener` whenever `blocked` has changed, with its new value."""
+        """Call ``listener`` whenever `blocked` has changed, with its new value."""
 
     def open_channel() -> Deferred[IChannel]:
         """Fire with a new channel, or fail with `ChannelClosed`."""
@@ -56,10 +56,13 @@ class IChannel(Interface):
     )
 
     def exchange_declare(exchange: Exchange) -> Deferred[None]:
-        """Declare `exchange` (``exchange.declare``)."""
+        """Declare ``exchange`` (``exchange.declare``)."""
 
     def queue_declare(queue: Queue) -> Deferred[str]:
-        """Declare `queue` (``queue.declare``); fire with its name."""
+        """Declare ``queue`` (``queue.declare``); fire with its name."""
+
+    def queue_delete(queue: str) -> Deferred[None]:
+        """Delete a queue and what is in it; nothing happens if there is none (``queue.delete``)."""
 
     def bind(binding: Binding) -> Deferred[None]:
         """Bind a queue or an exchange (``queue.bind``, ``exchange.bind``)."""
@@ -67,7 +70,7 @@ class IChannel(Interface):
     def confirm_select(
         on_outcome: Callable[[int, bool, bool], None], on_return: Callable[[Return], None]
     ) -> Deferred[None]:
-        """Have every publish answered: `on_outcome` gets delivery tag, multiple, and acked."""
+        """Have every publish answered: ``on_outcome`` gets delivery tag, multiple, and acked."""
 
     def publish(message: Message, exchange: str, routing_key: str, mandatory: bool) -> None:
         """Send a message.
@@ -78,7 +81,7 @@ class IChannel(Interface):
         """
 
     def qos(prefetch: int) -> Deferred[None]:
-        """Let each consumer hold `prefetch` unacknowledged messages (``basic.qos``)."""
+        """Let each consumer hold ``prefetch`` unacknowledged messages (``basic.qos``)."""
 
     def consume(
         queue: str,
@@ -86,26 +89,26 @@ class IChannel(Interface):
         on_cancel: Callable[[], None],
         no_ack: bool = False,
     ) -> Deferred[str]:
-        """Consume from `queue` (``basic.consume``); fire with the consumer tag.
+        """Consume from ``queue`` (``basic.consume``); fire with the consumer tag.
 
-        `on_cancel` is called when the broker cancels the consumer. With `no_ack` a delivery is
+        ``on_cancel`` is called when the broker cancels the consumer. With ``no_ack`` a delivery is
         done when it is sent, and is not to be answered.
         """
 
     def cancel(consumer_tag: str) -> Deferred[None]:
         """Have no more deliveries (``basic.cancel``)."""
 
-    def ack(delivery_tag: int) -> None:
-        """Acknowledge a delivery; nothing happens on a channel that has ended.
+    def ack(*delivery_tags: int) -> None:
+        """Acknowledge deliveries; nothing happens on a channel that has ended.
 
-        Acks of what arrived together may go together, as one for all up to a tag.
+        Acks of these, and of what arrived together, may go together, as one for all up to a tag.
         """
 
     def nack(delivery_tag: int, requeue: bool) -> None:
         """Refuse a delivery; nothing happens on a channel that has ended."""
 
     def close(reason: ChannelClosed | None = None) -> Deferred[None]:
-        """Close the channel; fire when it has ended, with `closed` fired with `reason`."""
+        """Close the channel; fire when it has ended, with `closed` fired with ``reason``."""
 
 
 class IChannelUser(Interface):
@@ -117,7 +120,7 @@ class IChannelUser(Interface):
         """Be ready for a first channel, or another one after `give_up`."""
 
     def attach(channel: IChannel) -> Coroutine[Deferred[Any], Any, None]:
-        """Start to work on `channel`."""
+        """Start to work on ``channel``."""
 
     def detach(reason: ChannelClosed) -> None:
         """Stop to work on the channel that `attach` got: it has ended."""

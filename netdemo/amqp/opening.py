@@ -29,12 +29,12 @@ _log = Logger()
 async def open_session(
     broker: BrokerURL, reactor: Any, endpoint: MakeEndpoint, handshake_timeout: float
 ) -> ISession:
-    """Connect to `broker` and shake hands; return the session when AMQP is open.
+    """Connect to ``broker`` and shake hands; return the session when AMQP is open.
 
     When it is cancelled nothing of the attempt is left.
 
     :raises ConnectionClosed: in the broker's words when it refuses.
-    :raises Exception: what `endpoint`, or connecting to what it returns, raises.
+    :raises Exception: what ``endpoint``, or connecting to what it returns, raises.
     """
     connecting = Deferred.fromCoroutine(_open(broker, reactor, endpoint, handshake_timeout))
     if broker.stack_timeout is not None:
@@ -61,7 +61,7 @@ def _too_late(_: object, timeout: float) -> NoReturn:
 
 
 def reason_of(error: Exception) -> ConnectionClosed:
-    """Return why `open_session` has raised `error`; what is not the network's fault is logged."""
+    """Return why `open_session` has raised ``error``; what is not the network's fault is logged."""
     if isinstance(error, ConnectionClosed):
         return error
     if not isinstance(error, ConnectError | OSError):

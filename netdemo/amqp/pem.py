@@ -55,7 +55,7 @@ def certificates_in(folder: str) -> list[X509]:
 
 
 def certificates_of(data: bytes, name: str) -> list[X509]:
-    """Return what is in `data`; `name` is for errors."""
+    """Return what is in ``data``; ``name`` is for errors."""
     try:
         found = x509.load_pem_x509_certificates(data)
     except ValueError:

@@ -73,7 +73,7 @@ class _Outgoing:
     returned: Return | None = None
 
     def may_be(self, returned: Return) -> bool:
-        """Tell whether `returned` may be this one."""
+        """Tell whether ``returned`` may be this one."""
         return (
             self.mandatory
             and self.message.message_id == returned.message.message_id
@@ -84,14 +84,14 @@ class _Outgoing:
 
 @implementer(IChannelUser)
 class Publisher:
-    """Publishes on a channel of its own, at most `window` messages and bytes unconfirmed.
+    """Publishes on a channel of its own, at most ``window`` messages and bytes unconfirmed.
 
     What is published beyond the window, or before there is a channel, waits in order, up to the
-    limits of `backlog`. The Deferred of `publish` is the back-pressure: a caller with no more
+    limits of ``backlog``. The Deferred of `publish` is the back-pressure: a caller with no more
     than the window's messages without a result never comes there.
 
     What was not confirmed when its connection is lost is published again on the next one. Without
-    `republish` nothing is sent twice: what is under way when the channel ends, for whatever
+    ``republish`` nothing is sent twice: what is under way when the channel ends, for whatever
     reason, fails with `OutcomeUnknownError`.
     """
 
@@ -129,7 +129,7 @@ class Publisher:
     def publish(
         self, message: Message, exchange: str = "", routing_key: str = "", mandatory: bool = True
     ) -> Deferred[None]:
-        """Publish `message`; fire when the broker has confirmed exactly this one.
+        """Publish ``message``; fire when the broker has confirmed exactly this one.
 
         Fails with `UnroutableError`, `NackedError` or `NotSentError` (also when the backlog is
         full), and with `OutcomeUnknownError` when the client is stopped before the broker has
@@ -211,6 +211,7 @@ class Publisher:
         for outgoing in [*self._unconfirmed.values(), *waiting]:
             error = OutcomeUnknownError if outgoing.sent else NotSentError
             self._settle(outgoing, error(reason.reply_text, outgoing.message))
+        self._look_whether_drained()
 
     def _send(self) -> None:
         while self._waiting and self._channel is not None and self._room():

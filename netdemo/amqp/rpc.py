@@ -2,7 +2,7 @@
 
 The pattern is that of RabbitMQ's tutorial, so either end may be another program: `reply_to` of a
 request says where its reply goes, and the reply carries its `correlation_id`. A reply whose
-property `type` is `ERROR_TYPE` tells of an error, with the text for a body, in UTF-8.
+property ``type`` is `ERROR_TYPE` tells of an error, with the text for a body, in UTF-8.
 
 A server handles a request at least once: again, when the connection is lost before the reply is
 confirmed. A caller gets one result: the first reply that comes in time.
@@ -65,7 +65,7 @@ MAX_REPLY: Final = 16 * 1024 * 1024
 """Bytes of a server's reply, unless said otherwise: RabbitMQ 4 takes no longer message."""
 
 ERROR_TYPE: Final = "netdemo.error"
-"""The property `type` of a reply that tells of an error."""
+"""The property ``type`` of a reply that tells of an error."""
 
 DIRECT_REPLY_TO: Final = "amq.rabbitmq.reply-to"
 """RabbitMQ's pseudo-queue. A server sees it followed by a dot and what stands for the caller."""
@@ -95,12 +95,12 @@ class _Call:
 
 @implementer(IChannelUser)
 class RPCClient:
-    """Calls servers through `client`, until `client.remove` is called with it: make one, keep it.
+    """Calls servers through ``client``, until ``client.remove`` has it: make one, keep it.
 
-    Replies come by RabbitMQ's direct reply-to, or, if it is not `direct`, by a queue of its own.
+    Replies come by RabbitMQ's direct reply-to, or, if it is not ``direct``, by a queue of its own.
 
     `late` counts replies to calls that had ended, `foreign` those that belong to no call of the
-    latest; both are dropped. As many ended calls are remembered as may wait, `max_calls`.
+    latest; both are dropped. As many ended calls are remembered as may wait, ``max_calls``.
     """
 
     _log = Logger()
@@ -134,13 +134,13 @@ class RPCClient:
         exchange: str = "",
         timeout: float = CALL_TIMEOUT,
     ) -> Deferred[bytes]:
-        """Send `body` to the server of `queue`; fire with the body of its reply.
+        """Send ``body`` to the server of ``queue``; fire with the body of its reply.
 
-        With an `exchange`, `queue` is the routing key; one that does not exist also costs the
+        With an ``exchange``, ``queue`` is the routing key; one that does not exist also costs the
         calls that are being sent. A request in bytes is transient; a `Message` is sent as it is,
         but for what makes it a request. RabbitMQ drops it when the time is over.
 
-        Fails with `RemoteError` in the server's words, `CallTimeout` after `timeout` seconds,
+        Fails with `RemoteError` in the server's words, `CallTimeout` after ``timeout`` seconds,
         the wait for a connection included, `UnroutableError`, `NackedError` or `NotSentError`
         when the request reached no queue, `OutcomeUnknownError` when the connection is lost
         after it was sent, and `TooManyCalls`. Cancelling it gives up the reply, and the request
@@ -270,12 +270,12 @@ class RPCClient:
 
 
 class RPCServer:
-    """Answers the requests in `queue` with what `handler` makes of them, `prefetch` at a time.
+    """Answers requests in ``queue`` with what ``handler`` makes of them, ``prefetch`` at a time.
 
     The handler gets the `Delivery` and returns bytes, or a Deferred or a coroutine of bytes. What
     it raises is the error that the caller gets, and is logged, but for `RemoteError`; `Reject`
     refuses the request, and the caller gets no reply. A result that is not bytes, or more than
-    `max_reply` of them, is an error too.
+    ``max_reply`` of them, is an error too.
 
     A request is acknowledged when its reply is confirmed. One that can't be answered, for want of
     a `reply_to` for example, is rejected, and dead-lettered where the queue has it so. `gone`

@@ -1,10 +1,11 @@
-"""One live connection to a broker, on pika's `TwistedProtocolConnection`.
+"""One live connection to a broker, on pika's ``TwistedProtocolConnection``.
 
 This is the only file that knows pika's Twisted adapter. The adapter keeps the real connection in
 ``_impl`` and offers no way to the broker's reason for a refusal, to a stalled close, or to
-channels without its `TwistedChannel`, whose publish results can be wrong, whose deliveries wait
+channels without its ``TwistedChannel``, whose publish results can be wrong, whose deliveries wait
 in an unbounded queue, and whose Deferreds break when they are cancelled. So this file reaches
-into ``_impl`` for `pika.connection.Connection`, and the channels are plain `pika.channel.Channel`.
+into ``_impl`` for ``pika.connection.Connection``, and the channels are plain
+``pika.channel.Channel``.
 
 Frames are cut and written here. Those of deliveries go to their channel, all others to pika. What
 is sent while a read is being dealt with goes out in one write.
@@ -21,6 +22,7 @@ from pika.exceptions import InvalidFrameError
 from pika.frame import Frame, Header, decode_frame
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -105,6 +107,9 @@ class Session(Protocol):
 
     def connectionMade(self) -> None:
         assert self.transport is not None
+        if ITCPTransport.providedBy(self.transport):
+            # Else what follows an unanswered publish waits for the broker's delayed ACK of TCP.
+            self.transport.setTcpNoDelay(True)
         self._start_timer(self._handshake_timeout, self._handshake_timed_out)
         self._protocol.makeConnection(self.transport)
 
@@ -153,14 +158,14 @@ class Session(Protocol):
         return self._reason
 
     def write(self, data: bytes) -> None:
-        """Send `data`, with all else that is sent while a read is being dealt with."""
+        """Send ``data``, with all else that is sent while a read is being dealt with."""
         if self._reading:
             self._unwritten.append(data)
         elif self.transport is not None:
             self.transport.write(data)
 
     def soon(self, call: Callable[[], None]) -> None:
-        """Call `call` once, when all that has arrived is dealt with."""
+        """Call ``call`` once, when all that has arrived is dealt with."""
         if self._reading:
             self._soon[call] = None
         else:
@@ -220,7 +225,7 @@ class Session(Protocol):
                 connection._process_frame(_decoded(kind, number, payload))
 
     def _write_frames(self, frames: Sequence[bytes]) -> None:
-        """Write all `frames` or none: RabbitMQ closes the connection for one that is too long."""
+        """Write all ``frames`` or none: RabbitMQ closes the connection for one that is too long."""
         longest = max(map(len, frames))
         frame_max = self._connection.params.frame_max
         if longest > frame_max:

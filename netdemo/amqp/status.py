@@ -46,11 +46,11 @@ class Observable:
         return self._status
 
     def add_status_listener(self, listener: Callable[[Status], object]) -> None:
-        """Call `listener` with every new status; what it raises is logged."""
+        """Call ``listener`` with every new status; what it raises is logged."""
         self._listeners.append(listener)
 
     def remove_status_listener(self, listener: Callable[[Status], object]) -> None:
-        """Call `listener` no more.
+        """Call ``listener`` no more.
 
         :raises ValueError: when it is no listener.
         """

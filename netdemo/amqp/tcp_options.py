@@ -20,7 +20,7 @@ NAMES: Final = ("TCP_KEEPCNT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_USER_TIMEOU
 
 
 def check_tcp_options(options: Any) -> None:
-    """Have the system take `options` for a socket that is then closed.
+    """Have the system take ``options`` for a socket that is then closed.
 
     :raises BrokerURLError: saying what was expected.
     """

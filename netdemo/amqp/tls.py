@@ -92,7 +92,7 @@ class TLSOptions:
         return self.certificate_file is not None
 
     def connections(self, host: str) -> IOpenSSLClientConnectionCreator:
-        """Read the files; return what makes TLS connections to `host`.
+        """Read the files; return what makes TLS connections to ``host``.
 
         :raises BrokerURLError: naming the file, and what was expected.
         """

@@ -84,7 +84,7 @@ class Topology:
         )
 
     async def declare(self, channel: IChannel) -> None:
-        """Declare everything on `channel`.
+        """Declare everything on ``channel``.
 
         :raises ChannelClosed: with the broker's words at the first item that it refuses, 404 for
             a missing and 406 for a different one; the channel is then closed.
@@ -94,7 +94,7 @@ class Topology:
 
 
 async def declare(item: Item, channel: IChannel) -> None:
-    """Declare one exchange, queue or binding on `channel`.
+    """Declare one exchange, queue or binding on ``channel``.
 
     :raises ChannelClosed: with the broker's words when it refuses.
     """

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @implementer(IConsumer)
 class MessageWriter(PausingConsumer):
-    """Publishes each write as one message, with the `publish` of a client or a publisher.
+    """Publishes each write as one message, with the ``publish`` of a client or a publisher.
 
-    A push producer that is registered is paused while `window` is full of what is not confirmed.
+    A push producer that is registered is paused while ``window`` is full of what is not confirmed.
     When a message fails, the producer is stopped and nothing more is published: what comes after
     it would be out of order. `confirmed` counts messages.
     """
@@ -54,7 +54,7 @@ class MessageWriter(PausingConsumer):
             self._pause_producer()
 
     def write(self, data: bytes) -> None:
-        """Publish `data`, unless a message has failed."""
+        """Publish ``data``, unless a message has failed."""
         if self._failure is not None:
             return
         self._window.take(len(data))

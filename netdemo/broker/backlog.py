@@ -65,7 +65,7 @@ class Fetch(Protocol):
     """Reads entries back from the disk, the lowest positions first."""
 
     def __call__(self, first: int, last: int, limit: int) -> list[Entry]:
-        """Return at most `limit` entries from position `first` to `last`."""
+        """Return at most ``limit`` entries from position ``first`` to ``last``."""
 
 
 class Backlog:
@@ -103,7 +103,7 @@ class Backlog:
         self.bytes += len(entry.message.body)
 
     def append_stored(self, position: int, size: int) -> None:
-        """Add what is on disk, `size` bytes of body, behind all others."""
+        """Add what is on disk, ``size`` bytes of body, behind all others."""
         last = self._line[-1] if self._line else None
         if isinstance(last, Run):
             last.last = position
@@ -114,7 +114,7 @@ class Backlog:
         self.bytes += size
 
     def append_run(self, first: int, last: int, count: int, size: int) -> None:
-        """Add `count` neighbours that are on disk, `size` bytes of bodies, behind all others."""
+        """Add ``count`` neighbours on disk, ``size`` bytes of bodies, behind all others."""
         self._line.append(Run(first, last, count))
         self._count += count
         self.bytes += size
@@ -162,7 +162,7 @@ class Backlog:
         return everything
 
     def _read(self, run: Run) -> None:
-        """Bring the first of `run`, which is the first in line, into memory."""
+        """Bring the first of ``run``, which is the first in line, into memory."""
         mean = self.bytes // self._count or 1
         limit = max(1, min(PAGE, PAGE_BYTES // mean))
         entries = self.fetch(run.first, run.last, limit)
@@ -177,7 +177,7 @@ class Backlog:
 
 
 class PriorityBacklog:
-    """A backlog for each priority from 0 to `highest`; all of it is in memory."""
+    """A backlog for each priority from 0 to ``highest``; all of it is in memory."""
 
     def __init__(self, highest: int, fetch: Fetch) -> None:
         self._highest = highest
@@ -198,7 +198,7 @@ class PriorityBacklog:
         return False
 
     def append_run(self, first: int, last: int, count: int, size: int) -> None:
-        """Read `count` neighbours from disk, each into the line of its priority."""
+        """Read ``count`` neighbours from disk, each into the line of its priority."""
         line = Backlog(self._fetch)
         line.append_run(first, last, count, size)
         while line:

@@ -6,22 +6,16 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from netdemo.broker.schema import POSITION_BITS, encoded
+from netdemo.sqlite_file import GROUPS, execute_in_groups
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from netdemo.broker.message import Message
 
 SWEEP: Final = 2000
 """Messages of an emptied range that are deleted in one transaction."""
-
-GROUPS: Final = (256, 64, 16, 4, 1)
-"""Rows that go into one statement.
-
-The lock of the interpreter is given up for each statement, and it may take a busy reactor 5 ms to
-give it back: with ``executemany``, for each row.
-"""
 
 _COLUMNS: Final = 9
 _INSERT: Final = "INSERT OR REPLACE INTO messages VALUES "
@@ -81,24 +75,13 @@ class Batch:
                         message.header,
                         message.body,
                     )
-        _execute(connection, _DELETES, removed, 1)
-        _execute(connection, _INSERTS, put, _COLUMNS)
+        execute_in_groups(connection, _DELETES, removed, 1)
+        execute_in_groups(connection, _INSERTS, put, _COLUMNS)
         for queue_id, position in self.delivered.items():
             connection.execute(
                 "UPDATE queues SET delivered = max(delivered, ?) WHERE id = ?",
                 (position, queue_id),
             )
-
-
-def _execute(
-    connection: sqlite3.Connection, statements: dict[int, str], values: Sequence[Any], columns: int
-) -> None:
-    start = 0
-    for rows, statement in statements.items():
-        width = rows * columns
-        while len(values) - start >= width:
-            connection.execute(statement, values[start : start + width])
-            start += width
 
 
 def sweep(connection: sqlite3.Connection, first: int, last: int) -> bool:

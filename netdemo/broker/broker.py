@@ -71,7 +71,7 @@ class Broker:
         return None
 
     def block(self, connection: Connection) -> None:
-        """Have `connection` told when publishers may go on."""
+        """Have ``connection`` told when publishers may go on."""
         self._blocked[connection] = None
 
     def ended(self, connection: Connection) -> None:

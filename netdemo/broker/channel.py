@@ -112,7 +112,7 @@ class Channel:
             take(method)
 
     def answer(self, method: Any, answer: Method) -> None:
-        """Answer `method`, unless it wants no answer."""
+        """Answer ``method``, unless it wants no answer."""
         if not method.nowait:
             self.send(answer)
 

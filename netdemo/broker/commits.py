@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from netdemo.broker.batch import Batch, sweep
+from netdemo.sqlite_file import transaction
 from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
@@ -21,18 +22,12 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from netdemo.broker.database import Database
+    from netdemo.sqlite_file import RunInThread
 
 RETRY: Final = 1.0
 """Seconds from a transaction that failed until it is tried again."""
 
 T = TypeVar("T")
-
-
-class RunInThread(Protocol):
-    """Calls something in a thread, or at once."""
-
-    def __call__(self, call: Callable[[], T], /) -> Deferred[T]:
-        """Return a Deferred of what `call` returns; it fails with what that raises."""
 
 
 class GaveUp(Exception):
@@ -79,7 +74,7 @@ class Commits:
             self._start()
 
     def on_disk(self, call: Callable[[], None]) -> None:
-        """Call `call` when all that was changed before is on disk; at once if it is."""
+        """Call ``call`` when all that was changed before is on disk; at once if it is."""
         if self._batch.changed or self._batch.calls:
             self._batch.calls.append(call)
         elif len(self._batches) > 1:
@@ -171,14 +166,14 @@ class Commits:
             self._emptied.popleft()
 
     async def _persist(self, write: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what `write` returns when its transaction worked; it is tried until it does.
+        """Return what ``write`` returns when its transaction worked; it is tried until it does.
 
         :raises GaveUp: if it does not when the store is being closed.
         """
         while True:
             try:
                 result = await self._run_in_thread(
-                    partial(_transaction, self._database.writer, write)
+                    partial(transaction, self._database.writer, write)
                 )
             except Exception as error:
                 self._note_failure(error)
@@ -215,15 +210,3 @@ class Commits:
         self._ended()
         self._closed = True
         self._end.callback(None)
-
-
-def _transaction(connection: sqlite3.Connection, write: Callable[[sqlite3.Connection], T]) -> T:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        result = write(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite has ended it already for some errors
-            connection.execute("ROLLBACK")
-        raise
-    return result

@@ -67,7 +67,7 @@ class Outlet(Protocol):
     """What a connection needs of the network."""
 
     def write(self, data: bytes) -> None:
-        """Send `data`; `Connection.pause` is called when it is too much."""
+        """Send ``data``; `Connection.pause` is called when it is too much."""
 
     def read(self, reading: bool) -> None:
         """Read on, or don't."""
@@ -259,7 +259,7 @@ class Connection:
             channel.close(refusal)
 
     def close(self, reason: str = SHUTDOWN) -> None:
-        """End the connection: the broker stops, or has another `reason`."""
+        """End the connection: the broker stops, or has another ``reason``."""
         if self._take == self._take_open:
             self._refuse(ConnectionForced(reason))
         else:

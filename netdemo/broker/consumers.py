@@ -18,32 +18,32 @@ class Source(Protocol):
     name: str
 
     def done(self, entry: Entry) -> None:
-        """Forget `entry`: it was acknowledged."""
+        """Forget ``entry``: it was acknowledged."""
 
     def reject(self, entry: Entry) -> None:
-        """Dead-letter `entry`, or forget it."""
+        """Dead-letter ``entry``, or forget it."""
 
     def requeue(self, entry: Entry) -> None:
-        """Put `entry` back where it was."""
+        """Put ``entry`` back where it was."""
 
     def wake(self, consumer: Consumer) -> None:
-        """Offer messages to `consumer` again, which has room now."""
+        """Offer messages to ``consumer`` again, which has room now."""
 
     def remove_consumer(self, consumer: Consumer) -> None:
-        """Deliver nothing more to `consumer`."""
+        """Deliver nothing more to ``consumer``."""
 
 
 class Receiver(Protocol):
     """The channel of a consumer."""
 
     def has_room(self, consumer: Consumer) -> bool:
-        """Whether `consumer` takes a delivery now, as far as the channel is concerned."""
+        """Whether ``consumer`` takes a delivery now, as far as the channel is concerned."""
 
     def deliver(self, consumer: Consumer, entry: Entry) -> None:
-        """Send `entry` to `consumer`."""
+        """Send ``entry`` to ``consumer``."""
 
     def cancelled(self, consumer: Consumer) -> None:
-        """Forget `consumer`: its queue is gone."""
+        """Forget ``consumer``: its queue is gone."""
 
 
 class Consumer:
@@ -93,7 +93,7 @@ class Consumer:
 class Rotation:
     """The consumers of a queue: those of the highest priority that have room, by turns.
 
-    With `single_active` the first that came is the one that gets everything, until it goes.
+    With ``single_active`` the first that came is the one that gets everything, until it goes.
     """
 
     def __init__(self, single_active: bool = False) -> None:
@@ -112,7 +112,7 @@ class Rotation:
         return next(iter(self.members), None)
 
     def add(self, consumer: Consumer) -> None:
-        """Let `consumer` take its turn behind the others."""
+        """Let ``consumer`` take its turn behind the others."""
         priority = consumer.priority
         if priority not in self._counts:
             insort(self._priorities, -priority)
@@ -122,7 +122,7 @@ class Rotation:
         self._turns[priority][consumer] = None
 
     def remove(self, consumer: Consumer) -> None:
-        """Forget `consumer`."""
+        """Forget ``consumer``."""
         priority = consumer.priority
         del self.members[consumer]
         consumer.waiting = False  # for what it still holds, nobody is to wake it
@@ -154,7 +154,7 @@ class Rotation:
         return None
 
     def wake(self, consumer: Consumer) -> None:
-        """Offer messages to `consumer` again, which has room now."""
+        """Offer messages to ``consumer`` again, which has room now."""
         if consumer.waiting:
             consumer.waiting = False
             self._turns[consumer.priority][consumer] = None

@@ -36,9 +36,9 @@ def dead_letter(
     routing_key: str | None,
     now: float,
 ) -> Message:
-    """Return what is published to `exchange` when `message` dies in `queue` for `reason`.
+    """Return what is published to ``exchange`` when ``message`` dies in ``queue`` for ``reason``.
 
-    It keeps its routing keys unless there is a `routing_key`. `now` is in seconds.
+    It keeps its routing keys unless there is a ``routing_key``. ``now`` is in seconds.
     """
     properties = split_header(message.header)
     headers = split_table(properties.get("headers", _NO_HEADERS))
@@ -70,7 +70,7 @@ def dead_letter(
 
 
 def counted(message: Message, returns: int) -> Message:
-    """Return `message` with the header of quorum queues for how often it was given back."""
+    """Return ``message`` with the header of quorum queues for how often it was given back."""
     properties = split_header(message.header)
     headers = split_table(properties.get("headers", _NO_HEADERS))
     headers[b"x-delivery-count"] = write_value(Integer(returns, "long"))
@@ -80,7 +80,7 @@ def counted(message: Message, returns: int) -> Message:
 
 
 def copies(headers: dict[bytes, bytes], name: bytes = _COPIES) -> list[str]:
-    """Return the routing keys in a header of that `name`, if it is one."""
+    """Return the routing keys in a header of that ``name``, if it is one."""
     value = _decoded(headers.get(name, b"V"))
     keys = value if isinstance(value, list) else []
     return [each for each in keys if isinstance(each, str)]
@@ -94,7 +94,7 @@ def deaths(headers: dict[bytes, bytes]) -> list[dict[str, Any]]:
 
 
 def goes_in_circles(past: Sequence[dict[str, Any]], queue: str) -> bool:
-    """Whether a message with these deaths has been in `queue` and nobody ever rejected it since.
+    """Whether a message with these deaths has been in ``queue`` and nobody ever rejected it since.
 
     Such a one would go round for ever.
     """
@@ -107,7 +107,7 @@ def goes_in_circles(past: Sequence[dict[str, Any]], queue: str) -> bool:
 
 
 def _with(death: dict[str, Any], past: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put `death` first, or count one more of its like."""
+    """Put ``death`` first, or count one more of its like."""
     others = []
     for each in past:
         same = each.get("queue") == death["queue"] and each.get("reason") == death["reason"]

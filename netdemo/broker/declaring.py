@@ -29,7 +29,7 @@ RESERVED: Final = "amq."
 
 
 class Declaring:
-    """The methods of the classes exchange and queue on `channel`."""
+    """The methods of the classes exchange and queue on ``channel``."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel

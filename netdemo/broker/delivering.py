@@ -34,7 +34,7 @@ class Held(NamedTuple):
 
 
 class Delivering:
-    """The consumer's side of `channel`; see `netdemo.broker.consumers.Receiver`."""
+    """The consumer's side of ``channel``; see `netdemo.broker.consumers.Receiver`."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -53,14 +53,14 @@ class Delivering:
         """Answers that wait for the transaction's commit."""
 
     def has_room(self, consumer: Consumer) -> bool:
-        """Whether `consumer` takes a delivery now."""
+        """Whether ``consumer`` takes a delivery now."""
         shared = self._shared_prefetch
         if shared and self._shared_held >= shared and not consumer.no_ack:
             return False
         return self._channel.connection.has_room()
 
     def deliver(self, consumer: Consumer, entry: Entry) -> None:
-        """Send `entry` to `consumer`."""
+        """Send ``entry`` to ``consumer``."""
         self._last_tag = tag = self._last_tag + 1
         if not consumer.no_ack:
             self._held[tag] = Held(entry, consumer.queue, consumer)
@@ -90,7 +90,7 @@ class Delivering:
         )
 
     def cancelled(self, consumer: Consumer) -> None:
-        """Forget `consumer`: its queue is gone."""
+        """Forget ``consumer``: its queue is gone."""
         del self._consumers[consumer.tag]
         if self._channel.connection.wants("consumer_cancel_notify"):
             self._channel.send(spec.Basic.Cancel(consumer.tag, nowait=True))
@@ -223,7 +223,7 @@ class Delivering:
         self._settle(delivery_tag, multiple, self._requeue if requeue else self._reject)
 
     def _settle(self, delivery_tag: int, multiple: bool, answer: Callable[[Held], None]) -> None:
-        """Answer a delivery, or all up to it; tag 0 with `multiple` is all that there are."""
+        """Answer a delivery, or all up to it; tag 0 with ``multiple`` is all that there are."""
         held = self._held
         tags = [delivery_tag]
         if multiple and delivery_tag == 0:
@@ -291,7 +291,7 @@ class Delivering:
             self._channel.send(spec.Basic.RecoverOk())
 
     def qos(self, method: Any) -> None:
-        """Limit what may be held (``basic.qos``), as RabbitMQ reads `global`."""
+        """Limit what may be held (``basic.qos``), as RabbitMQ reads ``global``."""
         if method.prefetch_size:
             raise Unimplemented(f"prefetch_size!=0 ({method.prefetch_size})")
         if method.global_qos:

@@ -56,7 +56,7 @@ def server_properties() -> dict[str, Any]:
 
 
 class Handshake:
-    """Lets the peer of `connection` in, or refuses it."""
+    """Lets the peer of ``connection`` in, or refuses it."""
 
     _log = Logger()
 

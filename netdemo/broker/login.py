@@ -12,6 +12,7 @@ from twisted.internet.interfaces import ISSLTransport
 
 from netdemo.broker.properties import split_table
 from netdemo.errors import CommandInvalid, LoginRefused, SyntaxRefused
+from netdemo.transport import address_text
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import ITransport
@@ -36,17 +37,17 @@ class Peer:
 
 
 def peer_of(transport: ITransport) -> Peer:
-    """Return what `transport` knows of its peer; with TLS, after the first byte has come."""
+    """Return what ``transport`` knows of its peer; with TLS, after the first byte has come."""
     address = transport.getPeer()
     certificate: Any = None
     if ISSLTransport.providedBy(transport):
         certificate = transport.getPeerCertificate()
     common_name = None if certificate is None else _common_name(certificate)
     if isinstance(address, IPv4Address | IPv6Address):
-        name = f"{address.host}:{address.port}"
-        return Peer(name, _is_loopback(address.host), common_name)
-    is_unix = isinstance(address, UNIXAddress)
-    return Peer("unix socket" if is_unix else str(address), is_unix, common_name)
+        is_local = _is_loopback(address.host)
+    else:
+        is_local = isinstance(address, UNIXAddress)
+    return Peer(address_text(address), is_local, common_name)
 
 
 def _is_loopback(host: str) -> bool:
@@ -65,7 +66,7 @@ def _common_name(certificate: Any) -> str | None:
 
 
 def mechanisms(peer: Peer) -> str:
-    """Return those that `peer` is offered, as ``connection.start`` lists them."""
+    """Return those that ``peer`` is offered, as ``connection.start`` lists them."""
     return "PLAIN AMQPLAIN" if peer.common_name is None else "PLAIN AMQPLAIN EXTERNAL"
 
 
@@ -80,8 +81,8 @@ class Credentials:
 def credentials(mechanism: str, response: bytes, peer: Peer) -> Credentials:
     """Return what a ``connection.start-ok`` says.
 
-    :raises SyntaxRefused: for a `response` that is none of its mechanism's; never with its text.
-    :raises CommandInvalid: for a mechanism that `peer` is not offered.
+    :raises SyntaxRefused: for a ``response`` that is none of its mechanism's; never with its text.
+    :raises CommandInvalid: for a mechanism that ``peer`` is not offered.
     """
     if mechanism not in ("PLAIN", "AMQPLAIN", "EXTERNAL"):
         raise CommandInvalid(f"unknown authentication mechanism '{mechanism}'")

@@ -38,7 +38,7 @@ class Memory:
         return self.used > self.limit * _SHORT
 
     def hold(self, message: Message) -> None:
-        """Count one more place that keeps `message`."""
+        """Count one more place that keeps ``message``."""
         message.holds += 1
         if message.holds == 1:
             self.used += message.size

@@ -46,7 +46,7 @@ class PasswordHash:
         return self.block_size * self.parallelism << self.log_n
 
     def matches(self, password: bytes) -> bool:
-        """Tell whether it is the hash of `password`; it takes the same time if it is not."""
+        """Tell whether it is the hash of ``password``; it takes the same time if it is not."""
         tried = _scrypt(password, self.salt, self.log_n, self.block_size, self.parallelism)
         return hmac.compare_digest(tried, self.hashed)
 
@@ -61,7 +61,7 @@ def hash_password(
     block_size: int = BLOCK_SIZE,
     parallelism: int = PARALLELISM,
 ) -> PasswordHash:
-    """Return a hash of `password` with a new salt."""
+    """Return a hash of ``password`` with a new salt."""
     salt = os.urandom(SALT_SIZE)
     hashed = _scrypt(password, salt, log_n, block_size, parallelism)
     return PasswordHash(log_n, block_size, parallelism, salt, hashed)

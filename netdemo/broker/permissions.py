@@ -48,7 +48,7 @@ class Permissions:
 class Access:
     """A user's way into a virtual host; each check raises `AccessRefused` or returns.
 
-    `kind` is `EXCHANGE` or `QUEUE`; the exchange ``""`` is the default one.
+    ``kind`` is `EXCHANGE` or `QUEUE`; the exchange ``""`` is the default one.
     """
 
     user: str

@@ -58,7 +58,7 @@ _NO_ROUTE: Final = 312
 
 
 class Publishing:
-    """The publisher's side of `channel`."""
+    """The publisher's side of ``channel``."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -289,7 +289,7 @@ class Publishing:
         self._channel.send(spec.Tx.SelectOk())
 
     def commit(self, committed: Callable[[], None]) -> None:
-        """Publish what was kept; call `committed` when it is safe.
+        """Publish what was kept; call ``committed`` when it is safe.
 
         Queues are those that were bound when a message came, if they are still there.
 

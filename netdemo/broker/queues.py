@@ -55,9 +55,9 @@ class Home(Protocol):
     def dead_letter(
         self, queue: Queue, message: Message, reason: str, buried: Callable[[], None]
     ) -> None:
-        """Publish `message` to the queue's dead letter exchange, if it has one.
+        """Publish ``message`` to the queue's dead letter exchange, if it has one.
 
-        `buried` is called then, so that the disk has it anywhere at any time.
+        ``buried`` is called then, so that the disk has it anywhere at any time.
         """
 
     def delete_queue(self, queue: Queue) -> None:
@@ -178,21 +178,21 @@ class Queue:
         return entry
 
     def done(self, entry: Entry) -> None:
-        """Forget `entry`: it was acknowledged."""
+        """Forget ``entry``: it was acknowledged."""
         self.home.memory.release(entry.message)
         if entry.stored and not self.deleted:
             assert self._store is not None
             self._store.remove(self.number, entry.position)
 
     def reject(self, entry: Entry) -> None:
-        """Dead-letter `entry`, or forget it."""
+        """Dead-letter ``entry``, or forget it."""
         if self.deleted:
             self.done(entry)
         else:
             self._bury(entry, REJECTED)
 
     def requeue(self, entry: Entry) -> None:
-        """Put `entry` back where it was."""
+        """Put ``entry`` back where it was."""
         if self.deleted:
             self.done(entry)
             return
@@ -211,7 +211,7 @@ class Queue:
         self._turns.stir(self)
 
     def add_consumer(self, consumer: Consumer) -> None:
-        """Deliver to `consumer` too.
+        """Deliver to ``consumer`` too.
 
         :raises AccessRefused: if either wants the queue for itself.
         """
@@ -224,7 +224,7 @@ class Queue:
         self._turns.stir(self)
 
     def remove_consumer(self, consumer: Consumer) -> None:
-        """Deliver nothing more to `consumer`."""
+        """Deliver nothing more to ``consumer``."""
         if self.deleted:
             return
         self.rotation.remove(consumer)
@@ -241,7 +241,7 @@ class Queue:
             consumer.receiver.cancelled(consumer)
 
     def wake(self, consumer: Consumer) -> None:
-        """Offer messages to `consumer` again, which has room now."""
+        """Offer messages to ``consumer`` again, which has room now."""
         self.rotation.wake(consumer)
         if self.ready:
             self._turns.stir(self)
@@ -338,7 +338,7 @@ class Queue:
         return entries
 
     def _overflow(self, message: Message) -> bool:
-        """Whether `message` is refused: there is no room, and none is made for it."""
+        """Whether ``message`` is refused: there is no room, and none is made for it."""
         limits = self.limits
         if limits.overflow == "drop-head" or not self._is_full(1, len(message.body)):
             return False

@@ -32,7 +32,7 @@ class Replies:
         self._askers: dict[str, Asker] = {}
 
     def add(self, asker: Asker) -> str:
-        """Take replies for `asker`; return the name to which they are to be sent."""
+        """Take replies for ``asker``; return the name to which they are to be sent."""
         name = f"{REPLY_TO}.{secrets.token_urlsafe(16)}.{secrets.token_urlsafe(16)}"
         self._askers[name] = asker
         return name

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
-VERSION: Final = 1
-APPLICATION_ID: Final = 0x4E444D51
-
 POSITION_BITS: Final = 40
 LAST_POSITION: Final = (1 << POSITION_BITS) - 1
 LAST_QUEUE_ID: Final = (1 << (63 - POSITION_BITS)) - 1
@@ -130,7 +127,7 @@ def queue_range(queue_id: int) -> Span:
 
 
 def outside(first: int, last: int, gone: Iterable[Span]) -> list[Span]:
-    """Return what of the range `first` to `last` is in none of the ranges `gone`."""
+    """Return what of the range ``first`` to ``last`` is in none of the ranges ``gone``."""
     spans = []
     for low, high in sorted(gone):
         if high >= first and low <= last:
@@ -140,16 +137,6 @@ def outside(first: int, last: int, gone: Iterable[Span]) -> list[Span]:
     if first <= last:
         spans.append((first, last))
     return spans
-
-
-def create_tables(connection: sqlite3.Connection) -> None:
-    """Make an empty database one of a store."""
-    connection.execute("BEGIN")
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-    for table in TABLES.values():
-        connection.execute(table)
-    connection.execute("COMMIT")
 
 
 def read(connection: sqlite3.Connection) -> Stored:

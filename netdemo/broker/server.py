@@ -97,7 +97,7 @@ class BrokerProtocol(Protocol):
         """Do nothing: `connectionLost` comes."""
 
     def write(self, data: bytes) -> None:
-        """Send `data`."""
+        """Send ``data``."""
         self._has_written = True
         write_at_once(self.transport, data)
 
@@ -166,7 +166,7 @@ class BrokerFactory(LimitedFactory):
 
 
 class BrokerService(MultiService):
-    """Runs the broker that `make_broker` returns, on what `listening` listens on.
+    """Runs the broker that ``make_broker`` returns, on what ``listening`` listens on.
 
     `broker` is ``None`` while it does not run. Starting raises `StartupError` when an endpoint
     can't be listened on, or the store can't be used. Stopping tells the peers that it stops, gives
@@ -214,10 +214,10 @@ def broker_service(
     max_connections: int | None = None,
     grace: float = GRACE,
 ) -> BrokerService:
-    """Run a broker on `endpoints`, with what is durable in the folder `store`, if there is one.
+    """Run a broker on ``endpoints``, with what is durable in the folder ``store``, if there is one.
 
-    Without `users` there is the user guest, who may log in from this machine alone. Above
-    `max_memory` bytes of messages publishers are blocked. Peers have `grace` seconds to close.
+    Without ``users`` there is the user guest, who may log in from this machine alone. Above
+    ``max_memory`` bytes of messages publishers are blocked. Peers have ``grace`` seconds to close.
     """
 
     def make_broker() -> Broker:

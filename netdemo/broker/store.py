@@ -13,14 +13,10 @@ MAX_BYTES: then in that order.
 from __future__ import annotations
 
 import contextlib
-from functools import partial
 from operator import itemgetter
-from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import execute
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
 
 from netdemo.broker.commits import Commits
 from netdemo.broker.database import memory_database, open_database
@@ -34,6 +30,7 @@ from netdemo.broker.schema import (
     outside,
     queue_range,
 )
+from netdemo.sqlite_file import start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -41,9 +38,9 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from netdemo.broker.commits import RunInThread
     from netdemo.broker.database import Database
     from netdemo.broker.schema import Stored
+    from netdemo.sqlite_file import RunInThread
 
 MAX_ROWS: Final = 8192
 """Messages put and removed in one transaction."""
@@ -58,7 +55,7 @@ _FETCH: Final = (
 
 
 def memory_store(clock: IReactorTime) -> Store:
-    """Return a store in memory, which has no thread: what is to commit is when `commit` returns."""
+    """Return a store in memory, without a thread: what is to commit is when ``commit`` returns."""
     return Store(memory_database(), execute, clock)
 
 
@@ -70,23 +67,14 @@ def open_store(directory: Path, reactor: Any) -> Store:
     :raises StoreError: if it can't be used; it is left as it was.
     """
     database = open_database(directory)
-    pool = ThreadPool(0, 1, "netdemo-store")
-    # A start that fails shall end the process.
-    pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
-    pool.start()
-    unclosed = reactor.addSystemEventTrigger("after", "shutdown", pool.stop)
-
-    def stop() -> None:
-        reactor.removeSystemEventTrigger(unclosed)
-        pool.stop()
-
-    return Store(database, partial(deferToThreadPool, reactor, pool), reactor, stop)
+    run_in_thread, stop = start_thread(reactor, "netdemo-store")
+    return Store(database, run_in_thread, reactor, stop)
 
 
 class Store(Commits):
-    """Definitions and messages, in memory until `commit` has written them.
+    """Definitions and messages, in memory until ``commit`` has written them.
 
-    Names are `str`, arguments a table as AMQP encodes it.
+    Names are ``str``, arguments a table as AMQP encodes it.
     """
 
     def __init__(
@@ -211,7 +199,7 @@ class Store(Commits):
             self.waiting_bytes -= size
 
     def purge(self, queue_id: int, first: int = 0, last: int = LAST_POSITION) -> None:
-        """Remove the messages of a queue from position `first` to `last`.
+        """Remove the messages of a queue from position ``first`` to ``last``.
 
         They count no more at once; on disk they are deleted piece by piece, between batches.
         """
@@ -233,7 +221,7 @@ class Store(Commits):
     def delivered(self, queue_id: int, position: int) -> None:
         """Note the highest position of a queue that was ever handed to a consumer.
 
-        It is written with the next batch that there is, or by `close`.
+        It is written with the next batch that there is, or by ``close``.
         """
         delivered = self._batch.delivered
         if position > delivered.get(queue_id, -1):
@@ -242,9 +230,9 @@ class Store(Commits):
     def fetch(
         self, queue_id: int, first: int, last: int, limit: int
     ) -> list[tuple[int, Message, float | None]]:
-        """Return the messages of a queue at the positions `first` to `last`, lowest first.
+        """Return the messages of a queue at the positions ``first`` to ``last``, lowest first.
 
-        There are at most `limit`, each with its position and the time at which it expires.
+        There are at most ``limit``, each with its position and the time at which it expires.
         """
         start = queue_id << POSITION_BITS
         changes: dict[int, tuple[Message, float | None] | None] = {}
@@ -267,7 +255,7 @@ class Store(Commits):
     def _stored(
         self, spans: Iterable[tuple[int, int]], changes: Collection[int], limit: int
     ) -> Iterator[tuple[int, Message, float | None]]:
-        """Yield at most `limit` messages that are on disk, without those in `changes`."""
+        """Yield at most ``limit`` messages that are on disk, without those in ``changes``."""
         for span in spans:
             with contextlib.closing(self._database.reader.execute(_FETCH, span)) as rows:
                 for row_id, exchange, key, header, body, persistent, priority, ttl, end in rows:

@@ -25,7 +25,7 @@ _Content: TypeAlias = "Callable[[bytes, int, int, int], Any]"
 Field: TypeAlias = "tuple[str, Hashable]"
 """RabbitMQ's name of a type, and the term that a value of it is compared by.
 
-Texts are bytes in it, whatever their type, numbers are numbers, and a `str` is an atom of Erlang.
+Texts are bytes in it, whatever their type, numbers are numbers, and a ``str`` is an atom of Erlang.
 """
 
 VOID: Final[Field] = ("void", "undefined")

@@ -50,7 +50,7 @@ class Turns:
         return self._clock.seconds()
 
     def call_later(self, delay: float, call: Callable[..., Any], *arguments: Any) -> IDelayedCall:
-        """Call in a turn of its own, after `delay` seconds."""
+        """Call in a turn of its own, after ``delay`` seconds."""
         return self._clock.callLater(delay, self.run, call, *arguments)
 
     def stir(self, queue: Dispatches) -> None:

@@ -50,7 +50,7 @@ class User:
 class Users:
     """All users; `vhosts` are the virtual hosts that there are.
 
-    Passwords are tried with `run`, which keeps them off the reactor's thread, `MAX_HASHING` at
+    Passwords are tried with ``run``, which keeps them off the reactor's thread, `MAX_HASHING` at
     once.
     """
 
@@ -99,7 +99,7 @@ class Users:
         return self._prove(given).addCallback(proven)
 
     def enter(self, user: User, vhost: str) -> Access:
-        """Let `user` into `vhost`.
+        """Let ``user`` into ``vhost``.
 
         :raises NotAllowed: if there is no such virtual host, or he has no permissions there.
         """
@@ -125,7 +125,7 @@ class Users:
         return self._hashing.acquire().addCallback(lambda _: self._try(tried))
 
     def _try(self, tried: Callable[[], bool]) -> Deferred[bool]:
-        """Run `tried`, which keeps its place until it is done, also when nobody waits any more."""
+        """Run ``tried``, which keeps its place until it is done, also when nobody waits."""
         result: Deferred[bool] = Deferred()
         trying = self._run(tried)
         trying.addBoth(self._release)

@@ -45,7 +45,7 @@ _log = Logger()
 def user_line(
     name: str, password: PasswordHash | None, vhosts: Mapping[str, Permissions] | None = None
 ) -> str:
-    """Return the line for a user; without `vhosts` he has all permissions on ``/``."""
+    """Return the line for a user; without ``vhosts`` he has all permissions on ``/``."""
     fields = [_encoded(name), NO_PASSWORD if password is None else str(password)]
     for vhost, permissions in (vhosts or {}).items():
         fields += map(_encoded, (vhost, *permissions.patterns))
@@ -53,7 +53,7 @@ def user_line(
 
 
 def read_users(path: Path, run: Run[bool]) -> Users:
-    """Return the users in a file, whose passwords are tried with `run`.
+    """Return the users in a file, whose passwords are tried with ``run``.
 
     A file that all may read is told in the log.
 

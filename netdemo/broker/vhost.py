@@ -100,7 +100,7 @@ class Vhost:
         return NotFound(f"no queue '{name}' in vhost '{self.name}'")
 
     def route(self, exchange: Source, message: Message, keys: Sequence[str]) -> Collection[Queue]:
-        """Return the queues to which `message` goes from `exchange`, each once."""
+        """Return the queues to which ``message`` goes from ``exchange``, each once."""
         if self._is_simple and len(keys) == 1:
             return exchange.match(keys[0], message)
         queues: dict[Queue, None] = {}
@@ -164,7 +164,7 @@ class Vhost:
         auto_delete: bool,
         owner: object,
     ) -> Queue:
-        """Add what is declared; `limits` is what its `arguments` say."""
+        """Add what is declared; ``limits`` is what its ``arguments`` say."""
         stored = self.store is not None and durable and owner is None
         number = self.store.new_queue_id() if self.store is not None and stored else 0
         queue = Queue(
@@ -200,7 +200,7 @@ class Vhost:
         key: str,
         arguments: dict[str, Any],
     ) -> None:
-        """Bind `destination` to `source`."""
+        """Bind ``destination`` to ``source``."""
         if not source.bind(destination, key, arguments):
             return
         self._bound(source, destination)
@@ -261,9 +261,9 @@ class Vhost:
     def dead_letter(
         self, queue: Queue, message: Message, reason: str, buried: Callable[[], None]
     ) -> None:
-        """Publish `message`, which has died in `queue`, to its dead letter exchange.
+        """Publish ``message``, which has died in ``queue``, to its dead letter exchange.
 
-        `buried` is called then.
+        ``buried`` is called then.
         """
         if queue.limits.dead_letter_exchange is None:
             buried()

@@ -108,7 +108,7 @@ class Publish(NamedTuple):
 
 
 def text(value: str | bytes) -> str:
-    """Return a name of any bytes as a `str` that is encoded again as it was."""
+    """Return a name of any bytes as a ``str`` that is encoded again as it was."""
     return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 
@@ -132,7 +132,7 @@ def method_of(payload: bytes) -> tuple[int, int]:
 
 
 def read_method(payload: bytes) -> Any:
-    """Decode a method; its names are `str`, its arguments what `read_table` returns.
+    """Decode a method; its names are ``str``, its arguments what `read_table` returns.
 
     :raises FrameRefused: for one that is malformed; `TextRefused` for a text that is not UTF-8.
     :raises SyntaxRefused: for a table that is malformed.

@@ -48,6 +48,12 @@ def _passwd() -> usage.Options:
     return PasswdOptions()
 
 
+def _spool() -> usage.Options:
+    from netdemo.cli.spool import SpoolOptions
+
+    return SpoolOptions()
+
+
 class Options(usage.Options):
     """Options of ``netdemo``."""
 
@@ -59,6 +65,7 @@ class Options(usage.Options):
         ("send", None, _send, "Publish a message, or each line of standard input"),
         ("receive", None, _receive, "Print the messages of a destination"),
         ("passwd", None, _passwd, "Print a user's line for twistd amqp-broker --users"),
+        ("spool", None, _spool, "Look into the spool of twistd amqp-bridge --spool"),
     )
 
     def postOptions(self) -> None:
@@ -105,7 +112,7 @@ def run_command() -> None:
 
 
 def _stop_at_signals(reactor: Any) -> list[signal.Signals]:
-    """Stop `reactor` at a signal that asks for the end; return those that do.
+    """Stop ``reactor`` at a signal that asks for the end; return those that do.
 
     One that is ignored stays so: nohup ignores SIGHUP, a shell SIGINT for what it starts with &.
     """

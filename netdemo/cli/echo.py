@@ -95,7 +95,7 @@ class EchoOptions(Options):
 
 
 async def say(client: EchoClient, message: bytes, output: StandardOutput) -> None:
-    """Send `message`, and print it when it is back."""
+    """Send ``message``, and print it when it is back."""
     client.write(message)
     await client.when_back()
     output.write(b"Server said: " + message + b"\n")
@@ -103,7 +103,7 @@ async def say(client: EchoClient, message: bytes, output: StandardOutput) -> Non
 
 
 async def stream(client: EchoClient, source: StandardInput, sink: StandardOutput) -> None:
-    """Send what comes from `source`, and write to `sink` what comes back, until all is there.
+    """Send what comes from ``source``, and write to ``sink`` what comes back, until all is there.
 
     Each waits for the slowest of them: the server for the sink, and the source for the server.
     """
@@ -126,7 +126,7 @@ async def stream(client: EchoClient, source: StandardInput, sink: StandardOutput
 
 
 async def _together(*parts: Deferred[None]) -> None:
-    """Wait for all `parts`; at the first failure end the others, and raise it."""
+    """Wait for all ``parts``; at the first failure end the others, and raise it."""
     try:
         await gatherResults(parts, consumeErrors=True)
     except FirstError as error:

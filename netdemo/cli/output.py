@@ -27,7 +27,7 @@ TOKEN_BYTES: Final = 8
 
 @contextmanager
 def _trying(what: str) -> Iterator[None]:
-    """Say of an `OSError` what could not be done."""
+    """Say of an ``OSError`` what could not be done."""
     try:
         yield
     except OSError as error:

@@ -31,10 +31,10 @@ async def ping(
     output: StandardOutput,
     seconds: Callable[[], float] = time.perf_counter,
 ) -> None:
-    """Send `count` numbered messages, each when the former is back, and print a line for each.
+    """Send ``count`` numbered messages, each when the former is back, and print a line for each.
 
     Statistics come last, also when it fails, with `EchoError`, or is cancelled: then only what is
-    taken at once is printed. `seconds` is the clock that measures.
+    taken at once is printed. ``seconds`` is the clock that measures.
     """
     took = array("d")
     sent = 0
@@ -63,12 +63,12 @@ async def ping(
 
 
 def message(number: int) -> bytes:
-    """Return message `number`: its number, filled up to one line of 64 bytes."""
+    """Return message ``number``: its number, filled up to one line of 64 bytes."""
     return b"%d " % number + b"." * (SIZE - len(b"%d \n" % number)) + b"\n"
 
 
 def summary(sent: int, took: array[float]) -> str:
-    """Say how many came back, and how long, in seconds, their round trips `took`.
+    """Say how many came back, and how long, in seconds, their round trips ``took``.
 
     p99 is the nearest rank: the shortest time that 99 of 100 did not exceed. So it is one of the
     measured times, and of fewer than 100 it is the longest.

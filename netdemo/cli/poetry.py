@@ -141,7 +141,7 @@ class PoetryOptions(Options):
 
 
 def file_name(address: str) -> str:
-    """Return what the file for `address` is called: the same, percent-quoted where it must be."""
+    """Return what the file for ``address`` is called: the same, percent-quoted where it must be."""
     return quote(os.fsencode(address), safe=SAFE_IN_NAMES)
 
 
@@ -160,7 +160,7 @@ def _cancel(downloads: list[Deferred[bool]]) -> None:
 
 
 async def _print(poem: FileWriter, bars: Bars, output: StandardOutput) -> None:
-    """Print `poem` as fast as it is taken; the downloads go on meanwhile.
+    """Print ``poem`` as fast as it is taken; the downloads go on meanwhile.
 
     If standard output is a terminal there are no bars around it.
     """

@@ -38,7 +38,7 @@ class BarsConsole(Console):
 
 
 class Bars:
-    """A bar for each source, shown while in a ``with`` block, if `stream` is a terminal.
+    """A bar for each source, shown while in a ``with`` block, if ``stream`` is a terminal.
 
     It is refreshed by the reactor's clock: Rich would use a thread, and redirect the streams.
     What can't be written is lost and changes nothing else; no bar is drawn after that.
@@ -75,7 +75,7 @@ class Bars:
         self._draw(self._hide)
 
     def add(self, source: str, received: Callable[[], int]) -> TaskID:
-        """Add a bar for `source`, whose bytes so far `received` returns."""
+        """Add a bar for ``source``, whose bytes so far ``received`` returns."""
         bar = self._progress.add_task(source, total=None, state="")
         self._received[bar] = received
         return bar

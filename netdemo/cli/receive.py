@@ -79,9 +79,9 @@ class ReceiveOptions(Options):
 class Printer:
     """Prints bodies on standard output, each with a newline after it.
 
-    `done` fires after `count` of them, if that is not ``None``; those beyond it go back to the
+    `done` fires after ``count`` of them, if that is not ``None``; those beyond it go back to the
     queue, and so do those that can't be written. It fails with `NetdemoError` when standard
-    output can't be written, and with `SystemExit` when nobody reads it any more.
+    output can't be written, and with ``SystemExit`` when nobody reads it any more.
     """
 
     def __init__(self, count: int | None) -> None:

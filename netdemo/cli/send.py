@@ -17,6 +17,7 @@ from netdemo.amqp.message import Message
 from netdemo.amqp.publisher import Publisher
 from netdemo.amqp.window import Window
 from netdemo.bridge.framing import LineFraming
+from netdemo.bridge.records import Records
 from netdemo.bridge.routes import MAX_RECORD
 from netdemo.cli.connection import connected
 from netdemo.cli.options import Options
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.python.failure import Failure
+
+    from netdemo.bridge.framing import RecordRefused
 
 
 class SendOptions(Options):
@@ -98,14 +101,14 @@ class LineSender(Protocol):
         return self.done
 
     def connectionMade(self) -> None:
-        self._lines = LineFraming(self._send, self._too_long, MAX_RECORD)
-        self._lines.makeConnection(self.transport)
+        self._lines = Records(LineFraming, self._send, self._too_long, MAX_RECORD)
 
     def dataReceived(self, data: bytes) -> None:
-        self._lines.dataReceived(data)
+        self._lines.data_received(data)
 
     def readConnectionLost(self) -> None:
         """Take the last line and finish: the input has ended."""
+        self._lines.resume()
         self._lines.finish()
         self._window.when_empty().addCallback(lambda _: self._finish())
 
@@ -122,7 +125,8 @@ class LineSender(Protocol):
         sending.addCallbacks(lambda _: self._confirmed(), self._failed)
         sending.addCallback(lambda _: self._window.give_back(len(line)))
         if self._window.full:
-            self._lines.pauseProducing()
+            self._lines.paused = True
+            self.transport.pauseProducing()
             self._window.when_room().addCallback(lambda _: self._resume())
 
     def _confirmed(self) -> None:
@@ -133,9 +137,10 @@ class LineSender(Protocol):
 
     def _resume(self) -> None:
         if not self.done.called:
-            self._lines.resumeProducing()
+            self.transport.resumeProducing()
+            self._lines.resume()
 
-    def _too_long(self) -> None:
+    def _too_long(self, _: RecordRefused) -> None:
         self.sent += 1
         self._failures.append(f"line {self.sent} is too long: expected at most {MAX_RECORD} bytes")
         self.transport.loseConnection()

@@ -38,7 +38,7 @@ MAX_WAITING: Final = 64 * 1024
 
 
 def check_standard_input(expected: str) -> None:
-    """Raise `NetdemoError` unless standard input can be read; `expected` is what it is for."""
+    """Raise `NetdemoError` unless standard input can be read; ``expected`` is what it is for."""
     if sys.stdin is None:
         raise NetdemoError(f"standard input is closed: expected {expected}")
     try:
@@ -54,14 +54,14 @@ def check_standard_output() -> None:
 
 
 def silence(descriptor: int) -> None:
-    """Lose what is written to `descriptor`, also by Python, which writes again when it ends."""
+    """Lose what is written to ``descriptor``, also by Python, which writes again when it ends."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, descriptor)
     os.close(nothing)
 
 
 def tell(line: str) -> None:
-    """Write `line` to standard error; when it can't be, it is lost, and nothing else is."""
+    """Write ``line`` to standard error; when it can't be, it is lost, and nothing else is."""
     if sys.stderr is None:
         return
     try:
@@ -72,7 +72,7 @@ def tell(line: str) -> None:
 
 @implementer(IReadDescriptor, IPushProducer)
 class StandardInput:
-    """Writes what is read to `consumer`, and registers as its producer.
+    """Writes what is read to ``consumer``, and registers as its producer.
 
     `ended` fires at the end of the input and fails with `NetdemoError` when it can't be read.
     Cancelling it ends the reading.
@@ -146,7 +146,7 @@ class StandardOutput(PausingConsumer):
         self._flushed: Waiters[None] = Waiters()
 
     def write(self, data: bytes) -> None:
-        """Write `data`, now or when there is room."""
+        """Write ``data``, now or when there is room."""
         if self._error is not None:
             return
         self._waiting += data
@@ -157,7 +157,7 @@ class StandardOutput(PausingConsumer):
     def flush(self) -> Deferred[None]:
         """Fire when nothing waits, which is at once if there is room for it.
 
-        Fails with `NetdemoError` when it can't be written, and with `SystemExit` of status 1 when
+        Fails with `NetdemoError` when it can't be written, and with ``SystemExit`` of status 1 when
         nobody reads it any more.
         """
         if self._waiting:
@@ -215,7 +215,7 @@ class StandardOutput(PausingConsumer):
 
 
 def _open_terminal(descriptor: int) -> int | None:
-    """Open the terminal that `descriptor` is again, so that writing does not block.
+    """Open the terminal that ``descriptor`` is again, so that writing does not block.
 
     A terminal tells of room when it has some, and then blocks until it has taken all. ``None`` if
     it is none, or may not be opened, which that of another user may not.

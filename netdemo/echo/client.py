@@ -37,7 +37,7 @@ SHOWN: Final = 16
 
 
 def echo(endpoint: IStreamClientEndpoint, message: bytes, clock: IReactorTime) -> Deferred[bytes]:
-    """Send `message` to the server at `endpoint`, and close when it is back.
+    """Send ``message`` to the server at ``endpoint``, and close when it is back.
 
     Fires with what came back: the message, whole, whatever its size and however it was cut. Fails
     with `EchoError` when there is no connection, the server closes early or says nothing for
@@ -106,7 +106,7 @@ class EchoClient(PausingConsumer, Protocol, TimeoutMixin):
     # What one who sends calls.
 
     def write(self, data: bytes) -> None:
-        """Send `data` and expect it back; nothing is sent once it was closed or has ended."""
+        """Send ``data`` and expect it back; nothing is sent once it was closed or has ended."""
         if self._closing or self._ended:
             return
         self.sent += len(data)
@@ -235,7 +235,7 @@ class EchoClient(PausingConsumer, Protocol, TimeoutMixin):
         return f"{self.back} of {self.sent} bytes came back"
 
     def _difference(self, data: bytes) -> tuple[int, EchoError]:
-        """Return how many bytes of `data` are right, and what is wrong with the next."""
+        """Return how many bytes of ``data`` are right, and what is wrong with the next."""
         pairs = enumerate(zip_longest(data, self._expected))
         right = next(at for at, (got, wanted) in pairs if got != wanted)
         expected = bytes(self._expected[right : right + SHOWN])

@@ -103,10 +103,10 @@ def echo_service(
     max_connections: int | None = None,
     grace: float = GRACE,
 ) -> MultiService:
-    """Echo on each of `endpoints` (Twisted server endpoint strings), and datagrams on `udp`.
+    """Echo on each of ``endpoints`` (Twisted server endpoint strings), and datagrams on ``udp``.
 
-    `udp` is an interface's address and a port. `idle_timeout` and `grace`, the time that
-    connections have to end when the service stops, are in seconds; `max_connections` counts over
+    ``udp`` is an interface's address and a port. ``idle_timeout`` and ``grace``, the time that
+    connections have to end when the service stops, are in seconds; ``max_connections`` counts over
     all endpoints together.
     """
     factory = EchoFactory(reactor, idle_timeout=idle_timeout, max_connections=max_connections)

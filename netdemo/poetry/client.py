@@ -25,25 +25,25 @@ MAX_POEM: Final = 64 * 1024 * 1024
 
 
 def download(endpoint: IStreamClientEndpoint, consumer: IConsumer) -> Deferred[int]:
-    """Connect to `endpoint` and write to `consumer` what comes from there, as it comes.
+    """Connect to ``endpoint`` and write to ``consumer`` what comes from there, as it comes.
 
-    `consumer` is given a streaming producer: while it pauses that, nothing more is read from the
+    ``consumer`` is given a streaming producer: while it pauses that, nothing more is read from the
     server. It loses the producer when the Deferred fires.
 
     Fires with the number of bytes when the server has closed cleanly. TCP alone can't tell a
     poem's end from that of a server which was stopped; TLS can, and does. Fails with
     Twisted's connection errors when there is no connection or when it ends otherwise, with
-    ``ConnectionAborted`` when `consumer` has stopped its producer, and with what `consumer`
+    ``ConnectionAborted`` when ``consumer`` has stopped its producer, and with what ``consumer``
     raises. Cancelling it, at any moment, aborts the connection.
     """
     return Deferred.fromCoroutine(_download(endpoint, consumer))
 
 
 def get_poem(endpoint: IStreamClientEndpoint, limit: int = MAX_POEM) -> Deferred[bytes]:
-    """Connect to `endpoint` and fire with all that comes from there.
+    """Connect to ``endpoint`` and fire with all that comes from there.
 
     Fails and is cancelled as `download` is, and fails with `PoemTooLongError` as soon as there
-    are more than `limit` bytes.
+    are more than ``limit`` bytes.
     """
     poem = MemoryConsumer(limit)
     return download(endpoint, poem).addCallback(lambda _: poem.value())
@@ -65,7 +65,7 @@ async def _download(endpoint: IStreamClientEndpoint, consumer: IConsumer) -> int
 
 @implementer(IPushProducer)
 class DownloadProtocol(Protocol):
-    """Writes to `consumer` what it receives.
+    """Writes to ``consumer`` what it receives.
 
     It is the producer itself, not its transport, so that a consumer which stops it does not make
     a part of a poem look like the whole. `ended` fires with the number of bytes received, and
@@ -102,7 +102,7 @@ class DownloadProtocol(Protocol):
             self.ended.errback(reason)
 
     def fail(self, error: Exception) -> None:
-        """Fail with `error` and leave the server."""
+        """Fail with ``error`` and leave the server."""
         self.ended.errback(error)
         self.transport.abortConnection()
 
@@ -118,7 +118,7 @@ class DownloadProtocol(Protocol):
 
 @implementer(IConsumer)
 class MemoryConsumer:
-    """Keeps what it is sent, up to `limit` bytes; more raises `PoemTooLongError`."""
+    """Keeps what it is sent, up to ``limit`` bytes; more raises `PoemTooLongError`."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class PoemFile:
-    """The file at `path`, open, of the `size` in bytes that it has now.
+    """The file at ``path``, open, of the `size` in bytes that it has now.
 
     It is read from its start to its `size`, and no further if it grows meanwhile. Opening does
     not wait, as it would for a pipe in the file's place. Reading blocks while the kernel fetches
     what it has not in memory.
 
-    :raises OSError: with a `strerror` for people, when it can't be opened, or is no regular file
+    :raises OSError: with a ``strerror`` for people, when it can't be opened, or is no regular file
         of a known size.
     """
 
@@ -34,7 +34,7 @@ class PoemFile:
             raise OSError(errno.EINVAL, "expected a file that knows its size", str(path))
 
     def read(self, count: int) -> bytes:
-        """Return the next bytes, at most `count` of them; none at the end.
+        """Return the next bytes, at most ``count`` of them; none at the end.
 
         :raises OSError: when it can't be read, or has become shorter.
         """
@@ -43,7 +43,7 @@ class PoemFile:
         return data
 
     def send_to(self, socket: int, count: int) -> None:
-        """Have the kernel copy the next bytes to a socket, at most `count` and what it takes.
+        """Have the kernel copy the next bytes to a socket, at most ``count`` and what it takes.
 
         :raises BlockingIOError: when the socket takes nothing now.
         :raises ConnectionError: when its peer has left.

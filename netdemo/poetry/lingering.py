@@ -25,14 +25,14 @@ class Lingering:
         self._turn: IDelayedCall | None = None
 
     def add(self, protocol: Any) -> None:
-        """Give `protocol` its time, from now on, also if it is here already."""
+        """Give ``protocol`` its time, from now on, also if it is here already."""
         self._old.discard(protocol)
         self._new.add(protocol)
         if self._turn is None:
             self._turn = self._clock.callLater(LINGER, self._end_turn)
 
     def discard(self, protocol: Any) -> None:
-        """Forget `protocol`, if it is here: its peer was in time."""
+        """Forget ``protocol``, if it is here: its peer was in time."""
         self._old.discard(protocol)
         self._new.discard(protocol)
         if self._turn is not None and not (self._old or self._new):

@@ -37,10 +37,10 @@ PIECES: Final = 10
 def send(
     poem: PoemFile, transport: IStreamTransport, clock: IReactorTime, rate: int | None
 ) -> Deferred[None]:
-    """Send `poem` in the way that fits the transport, at most `rate` bytes a second.
+    """Send ``poem`` in the way that fits the transport, at most ``rate`` bytes a second.
 
-    Fires when the transport has taken all of it. Fails with `OSError` when it can't be read, has
-    become shorter, or can't be sent, and with `ConnectionLost` when the transport ends.
+    Fires when the transport has taken all of it. Fails with ``OSError`` when it can't be read, has
+    become shorter, or can't be sent, and with ``ConnectionLost`` when the transport ends.
     """
     if rate is not None:
         return SlowSender(poem, transport, clock, rate).begin()
@@ -89,7 +89,7 @@ class KernelSender:
 
 
 class PieceSender(FileSender):
-    """A `FileSender` that fails, and lets go of its consumer, when the file can't be read."""
+    """A ``FileSender`` that fails, and lets go of its consumer, when the file can't be read."""
 
     CHUNK_SIZE = PIECE
     deferred: Deferred[None] | None
@@ -102,7 +102,7 @@ class PieceSender(FileSender):
             self._fail(error)
 
     def stopProducing(self) -> None:
-        """Give up: the peer has left, which `FileSender` would tell with a bare Exception."""
+        """Give up: the peer has left, which ``FileSender`` would tell with a bare Exception."""
         self._fail(ConnectionLost())
 
     def _fail(self, error: Exception) -> None:
@@ -113,7 +113,7 @@ class PieceSender(FileSender):
 
 @implementer(IPushProducer)
 class SlowSender:
-    """Sends a piece at a time, at most `rate` bytes a second.
+    """Sends a piece at a time, at most ``rate`` bytes a second.
 
     It does not catch up after a pause, or when the reactor is late: at some 10 MB/s and more it
     falls behind its rate.

@@ -15,7 +15,7 @@ from netdemo.listening import GRACE, GracefulService, LimitedFactory
 from netdemo.poetry.file import PoemFile
 from netdemo.poetry.lingering import Lingering
 from netdemo.poetry.sending import send
-from netdemo.transport import end_writing, lowest, write_and_end
+from netdemo.transport import address_text, end_writing, lowest, write_and_end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +111,7 @@ class PoetryProtocol(Protocol):
         self._log.error(
             "stopped sending {path} to {peer}: {reason}",
             path=self.factory.path,
-            peer=self.transport.getPeer(),
+            peer=address_text(self.transport.getPeer()),
             reason=getattr(reason.value, "strerror", None),
         )
 
@@ -171,10 +171,11 @@ def poetry_service(
     max_connections: int | None = None,
     grace: float = GRACE,
 ) -> MultiService:
-    """Stream the file at `path` on each of `endpoints` (Twisted server endpoint strings).
+    """Stream the file at ``path`` on each of ``endpoints`` (Twisted server endpoint strings).
 
-    `rate` is in bytes per second for each connection; `max_connections` counts over all endpoints
-    together; `grace` is the time in seconds that transfers have to end when the service stops.
+    ``rate`` is in bytes per second for each connection; ``max_connections`` counts over all
+    endpoints together; ``grace`` is the time in seconds that transfers have to end when the
+    service stops.
     """
     factory = PoetryFactory(path, reactor, rate=rate, max_connections=max_connections)
     return GracefulService(endpoints, factory, reactor, grace)

@@ -53,7 +53,7 @@ class Command(MultiService):
 
 
 def command_service(command: str, service: MultiService) -> MultiService:
-    """Return a `Command` of which `service` is the one child."""
+    """Return a `Command` of which ``service`` is the one child."""
     top = Command()
     top.command = command
     service.setServiceParent(top)

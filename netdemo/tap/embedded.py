@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class EmbeddedBroker(MultiService):
-    """Runs `broker`, which `others` need, from before they start until they have stopped.
+    """Runs ``broker``, which ``others`` need, from before they start until they have stopped.
 
     Starting raises `StartupError`, which says what to type, when the broker can't listen.
     """

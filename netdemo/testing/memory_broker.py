@@ -34,8 +34,8 @@ class MemoryBroker:
     `advance`, always in the same order; they learn of faults there, too.
 
     Brokers that one client knows are in one `network`, each under the name of a `host` of its own.
-    Who may log in is in `users`, which try passwords with `maybeDeferred`, or is guest.
-    `max_memory` is in bytes of messages, above which publishers are blocked.
+    Who may log in is in ``users``, which try passwords with ``maybeDeferred``, or is guest.
+    ``max_memory`` is in bytes of messages, above which publishers are blocked.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class MemoryBroker:
         return f"amqp://{login}@{self.host}/{quote(vhost, safe='')}"
 
     def client(self, *others: MemoryBroker, **options: Any) -> AMQPClient:
-        """Return an `AMQPClient` for this broker and `others`, with these options of it.
+        """Return an `AMQPClient` for this broker and ``others``, with these options of it.
 
         It connects when it is started.
         """

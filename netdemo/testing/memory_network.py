@@ -52,7 +52,7 @@ class MemoryNetwork:
         return port
 
     def endpoint(self, url: BrokerURL, reactor: object) -> IStreamClientEndpoint:  # noqa: ARG002
-        """Return the way to the broker at `url`, for `AMQPClient`; of TLS nothing is done."""
+        """Return the way to the broker at ``url``, for `AMQPClient`; of TLS nothing is done."""
         host = url.parameters.host
         return MemoryEndpoint(self.ports.get(host), host)
 
@@ -121,7 +121,7 @@ class MemoryPort:
         self._next_port = _FIRST_PORT
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Fire with a protocol of the client's `factory` when it is connected."""
+        """Fire with a protocol of the client's ``factory`` when it is connected."""
         connecting: Deferred[IProtocol] = Deferred()
         self._attempts.append((factory, connecting))
         return connecting

@@ -46,7 +46,7 @@ class MemoryTransport:
         self._producer_paused = False
 
     def write(self, data: bytes) -> None:
-        """Send `data`."""
+        """Send ``data``."""
         if not self.connected or self._aborted:
             return
         self._waiting += data
@@ -55,7 +55,7 @@ class MemoryTransport:
             self._producer.pauseProducing()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
-        """Send all of `data`."""
+        """Send all of ``data``."""
         self.write(b"".join(data))
 
     def loseConnection(self) -> None:
@@ -80,7 +80,7 @@ class MemoryTransport:
         return self._peer
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """Take `producer`, to be paused while much waits, or asked when nothing does."""
+        """Take ``producer``, to be paused while much waits, or asked when nothing does."""
         if self._producer is not None:
             raise RuntimeError(f"cannot register {producer}: {self._producer} is registered")
         if not self.connected:
@@ -110,7 +110,7 @@ class MemoryTransport:
     def move(self, stalled: bool) -> bool:
         """Do the next thing that is due at this end; tell whether there was any.
 
-        While the network is `stalled` that is no more than to end an aborted connection.
+        While the network is ``stalled`` that is no more than to end an aborted connection.
         """
         if not self.connected:
             return False

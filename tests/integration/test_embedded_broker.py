@@ -47,9 +47,12 @@ class EmbeddedBrokerTests(SynchronousTestCase):
         push.sendall(b"".join(b"%d\n" % number for number in range(1000)))
         push.shutdown(socket.SHUT_WR)
         self.assertEqual(push.makefile("rb").read(), b"OK\n" * 1000)
-        pull = self.connect(self.pull_port).makefile("rb")
+        puller = self.connect(self.pull_port)
+        pull = puller.makefile("rb")
         self.addCleanup(pull.close)
-        self.assertEqual([int(pull.readline()) for _ in range(1000)], list(range(1000)))
+        for number in range(1000):
+            self.assertEqual(int(pull.readline()), number)
+            puller.sendall(b"ACK\n")
         self.assertEqual(bridge.terminate(), -signal.SIGTERM)
         self.assertNotIn("Traceback", "".join(bridge.lines))
 

@@ -65,9 +65,9 @@ class PipeTests(PasswdTestCase):
             self.assertNotIn(b"p w", done.stdout)
             self.check_login(done.stdout, "ann", b" p w ")
 
-    def test_line_of_the_readme_makes_a_file_of_two_users(self) -> None:
-        readme = (Path(__file__).parents[2] / "README.md").read_text()
-        (line,) = re.findall(r"^\$ (\(umask .*)$", readme, re.MULTILINE)
+    def test_line_of_the_guide_makes_a_file_of_two_users(self) -> None:
+        guide = (Path(__file__).parents[2] / "docs" / "broker.md").read_text()
+        (line,) = re.findall(r"^\$ (\(umask .*)$", guide, re.MULTILINE)
         folder = temporary_folder(self)
         subprocess.run(
             ["sh", "-c", line],

@@ -1,4 +1,4 @@
-"""The README is true: its shell blocks and its programs are run as they are printed."""
+"""The README and docs/embedding.md are true: blocks and programs are run as they are printed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from tests.folders import temporary_folder
 from tests.rabbitmq import EMBEDDED_PORT, RabbitMQTestCase, is_free
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
+EMBEDDING = ROOT / "docs" / "embedding.md"
 TIMEOUT = 300
 
 
-def blocks(language: str) -> list[str]:
-    """Return the blocks of the README in one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, file: Path = README) -> list[str]:
+    """Return the blocks of a file in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", file.read_text(), re.MULTILINE | re.DOTALL)
 
 
 class MainJob(TestCase):
@@ -96,12 +97,27 @@ class TestCommandTests(TestCase):
         self.assertEqual(len(blocks("sh")), 2)
 
 
+class LinkTests(TestCase):
+    """The pages and each other."""
+
+    def test_each_leads_to_a_file(self) -> None:
+        pages = [README, *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")]
+        links = [
+            (page.parent / link.partition("#")[0])
+            for page in pages
+            for link in re.findall(r"\]\(([^)]+)\)", page.read_text())
+            if "://" not in link
+        ]
+        self.assertGreater(len(links), len(pages))
+        self.assertEqual([link for link in links if not link.exists()], [])
+
+
 class ServiceProgramTests(TestCase):
     """The program that embeds a service."""
 
     def test_builds_an_application(self) -> None:
         names: dict[str, Any] = {}
-        exec(blocks("python")[0], names)
+        exec(blocks("python", EMBEDDING)[0], names)
         (service,) = IServiceCollection(names["application"])
         (listening,) = service
         self.assertEqual(listening.name, "tcp:1234:interface=127.0.0.1")
@@ -117,7 +133,7 @@ class DownloadProgramTests(TestCase):
         port: Any = cast("Any", reactor).listenTCP(0, server, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         printed: list[object] = []
-        program = blocks("python")[1]
+        program = blocks("python", EMBEDDING)[1]
         for shown, ours in (
             ("127.0.0.1:9000", f"127.0.0.1:{port.getHost().port}"),
             ("poem.txt", f"{folder}/poem.txt"),
@@ -145,7 +161,7 @@ class ClientProgramTests(RabbitMQTestCase):
             clients.append(AMQPClient([self.node.url], reactor))
             return clients[0]
 
-        program = blocks("python")[2].replace("AMQPClient(", "remembered(")
+        program = blocks("python", EMBEDDING)[2].replace("AMQPClient(", "remembered(")
         names: dict[str, Any] = {"remembered": remembered, "print": printed.callback}
         exec(program, names)
         await names["work"](reactor)

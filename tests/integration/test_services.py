@@ -46,14 +46,15 @@ class ExampleTests(ServiceTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.echo, self.poetry = free_ports(2)
-        ports = {"1234": str(self.echo), "9000": str(self.poetry)}
+        self.echo, self.poetry, broker, self.push, self.pull = free_ports(5)
+        numbers = (self.echo, self.poetry, broker, self.push, self.pull)
+        ports = dict(zip(("1234", "9000", "5672", "7001", "7002"), map(str, numbers), strict=True))
         text = (EXAMPLES / "netdemo.tac").read_text()
         text = re.sub("|".join(ports), lambda port: ports[port[0]], text)
         self.tac = self.folder / "netdemo.tac"
         self.tac.write_text(text)
         self.process = self.twistd("-y", str(self.tac))
-        self.process.wait_for(f"PoetryFactory starting on {self.poetry}")
+        self.process.wait_for(f"PullFactory starting on {self.pull}")
 
     def test_echo_and_poetry_run_in_one_process(self) -> None:
         echo = self.connect(self.echo)
@@ -65,6 +66,14 @@ class ExampleTests(ServiceTestCase):
             datagrams.settimeout(PATIENCE)
             datagrams.sendto(b"hello", ("127.0.0.1", self.echo))
             self.assertEqual(datagrams.recv(100), b"hello")
+        self.assertEqual(self.process.terminate(), -signal.SIGTERM)
+
+    def test_bridge_carries_lines_through_the_broker(self) -> None:
+        push, pull = self.connect(self.push), self.connect(self.pull)
+        push.sendall(b"hello\n")
+        self.assertEqual((push.recv(100), pull.recv(100)), (b"OK\n", b"hello\n"))
+        for connection in (push, pull):
+            connection.close()
         self.assertEqual(self.process.terminate(), -signal.SIGTERM)
 
 
