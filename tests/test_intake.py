@@ -144,9 +144,10 @@ class StopTests(PushTestCase):
         self.client.dataReceived(b"a\nb\nc\n")
         stopped = self.factory.stop()
         self.wire.end(ConnectionLost())
+        self.broker.ack(2, multiple=True)
         self.assertEqual(self.broker.sent(), [b"a", b"b", b"c"])
         self.assertNoResult(stopped)
-        self.broker.ack(3, multiple=True)
+        self.broker.ack(3)
         self.successResultOf(stopped)
 
     def test_client_that_lingers_has_its_time_and_the_route_waits_for_it(self) -> None:

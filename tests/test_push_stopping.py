@@ -24,13 +24,14 @@ class StoppingTests(PushTestCase):
         self.wire.end()
         self.successResultOf(stopped)
 
-    def test_what_there_is_no_room_for_is_taken_at_the_very_end(self) -> None:
+    def test_what_was_read_of_a_client_that_left_is_finished_as_there_is_room(self) -> None:
         room = self.outlet.window
         self.client.dataReceived(b"a\nb\nc\nd\n")
         stopped = self.factory.stop()
         self.broker.ack(1)
         self.assertEqual(self.broker.sent(), [b"a", b"b", b"c"])
         self.wire.end()
+        self.broker.ack(2)
         self.assertEqual(self.broker.sent(), [b"d"])
         self.assertNoResult(stopped)
         self.broker.ack(4, multiple=True)

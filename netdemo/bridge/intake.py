@@ -159,7 +159,7 @@ class IntakeProtocol(Protocol, TimeoutMixin):
 
     def _take_rest(self) -> None:
         """Take what was read and not looked at, as there is room, and then the end; close."""
-        if self._room is not None and (self._records.empty or self._aborted_by_stop):
+        if self._room is not None and self._records.empty:
             self._room.cancel()
             self._room = None
         if self._room is None:
@@ -175,11 +175,6 @@ class IntakeProtocol(Protocol, TimeoutMixin):
                 peer=address_text(self.transport.getPeer()),
             )
         self._close_when_done()
-
-    @property
-    def _aborted_by_stop(self) -> bool:
-        """Whether there will be no room any more: its route has given up waiting for it."""
-        return self.factory.stopping and not self.connected
 
     def _record_received(self, record: bytes) -> None:
         answer = self._new_answer() if self.factory.answers else None
@@ -289,7 +284,7 @@ class IntakeProtocol(Protocol, TimeoutMixin):
         end_writing(self.transport)
 
     def _wait_for_room(self) -> None:
-        if self._room is not None or self._aborted_by_stop:
+        if self._room is not None:
             return
         if self._ended or self._refusing:
             self._records.paused = True  # nothing is read any more
@@ -358,9 +353,8 @@ class IntakeFactory(RouteFactory):
             protocol.stop()
         await self.finish()
         await self.end_connections(LINGER, self.clock)
-        await self.finish()  # what there was no room for, of those who were aborted
         self.stopping = False
 
     def finish(self) -> Deferred[None]:
-        """Fire when nothing that was taken is under way; nothing new comes meanwhile."""
+        """Fire when all that was read is taken and nothing is under way; nothing new is read."""
         return self.window.when_empty()

@@ -194,6 +194,8 @@ class Spool:
             await self._write()
             if self.failing is not None:
                 if self._closing:
+                    if self._batch.writings:  # of those whom the refusal of others has let in
+                        continue
                     break
                 self._pause = deferLater(self._clock, RETRY)
                 with contextlib.suppress(CancelledError):

@@ -39,13 +39,17 @@ WRITING_BYTES: Final = 8 * 1024 * 1024
 
 
 class SpoolWindow(Window):
-    """What is being written of a route; it is full, too, while the spool is."""
+    """What is being written of a route; it is full, too, while the spool is.
+
+    It is not while the route is `finishing`: what was read then goes beyond the spool's limit.
+    """
 
     spool: Spool | None = None
+    finishing = False
 
     @property
     def full(self) -> bool:
-        spool = self.spool
+        spool = None if self.finishing else self.spool
         return super().full or (spool is not None and spool.full)
 
 
@@ -117,8 +121,13 @@ class SpoolOutlet:
         return done
 
     def finish(self) -> Deferred[None]:
-        """Fire when every record that was sent is on disk, or was refused."""
-        return self.window.when_empty()
+        """Let in what was read; fire when all that was sent is on disk, or was refused."""
+        self.window.finishing = True
+        self.window.let_in()
+        return self.window.when_empty().addCallback(lambda _: self._finished())
+
+    def _finished(self) -> None:
+        self.window.finishing = False
 
     def _new_writing(self) -> Writing:
         block = Block(self._drain.new_id(), self._terms, self._next_number, self._clock.seconds())
