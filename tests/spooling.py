@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, execute, fail
 
 from netdemo.address import parse_destination
 from netdemo.bridge.routes import SPOOL_LIMIT, PushRoute
-from netdemo.bridge.spool import Spool, write_batch
+from netdemo.bridge.spool import Spool, make_room, write_batch
 from netdemo.bridge.spool_file import open_spool_file
 from netdemo.bridge.spool_outlet import SpoolOutlet, SpoolService
 from tests.folders import temporary_folder
@@ -29,7 +29,7 @@ class Disk:
 
     def __call__(self, call: Callable[[], T], /) -> Deferred[T]:
         """Run `call`."""
-        writes = getattr(call, "func", None) is write_batch
+        writes = getattr(call, "func", None) in (make_room, write_batch)
         return fail(self.error) if writes and self.error is not None else execute(call)
 
     def fill(self) -> None:

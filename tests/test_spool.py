@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import sqlite3
+import weakref
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 from zope.interface.verify import verifyObject
 
 from netdemo.amqp import Queue, Topology
+from netdemo.bridge import spool as spool_module
 from netdemo.bridge.interfaces import IOutlet
 from netdemo.bridge.outlet import QUIET
 from netdemo.bridge.spool import RETRY
@@ -21,6 +25,8 @@ from tests.memory_clients import QUEUE
 from tests.spooling import SpoolTestCase
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.logger import ILogObserver
 
 
@@ -111,6 +117,39 @@ class SpoolTests(SpoolTestCase):
         self.successResultOf(sent)
         self.assertEqual([b"a"], self.collect())
 
+    def test_disk_that_fails_keeps_nothing_in_memory_of_what_the_broker_has(self) -> None:
+        self.broker.stop()
+        for _ in range(20):
+            self.send(bytes(1000))
+        (drain,) = self.service.drains.values()
+        *blocks, _ = [weakref.ref(block) for block in drain._in_memory.values()]
+        self.assertEqual(19, len(blocks))  # the route itself has the last one
+        self.disk.fill()
+        self.broker.start()
+        self.network.advance(10)
+        self.assertEqual(20, self.ready())
+        gc.collect()
+        self.assertEqual([None] * 19, [block() for block in blocks])
+        self.disk.error = None
+        self.network.advance(RETRY)
+        self.assertEqual(0, self.spool().size)
+
+    def test_no_more_is_read_while_too_much_can_not_be_deleted(self) -> None:
+        self.patch(spool_module, "MOST_DELETED", 5)
+        self.broker.stop()
+        (drain,) = self.service.drains.values()
+        drain.held.message_limit = 2
+        for _ in range(20):
+            self.send(b"a")
+        self.disk.fill()
+        self.send(b"a")
+        self.broker.start()
+        self.network.advance(10)
+        self.assertLess(self.ready(), 10)
+        self.disk.error = None
+        self.network.advance(10)
+        self.assertEqual(21, self.ready())
+
     def test_stop_with_a_full_disk_fails_what_is_not_written(self) -> None:
         self.disk.fill()
         (sent,) = self.send(b"a")
@@ -165,6 +204,46 @@ class LimitTests(SpoolTestCase):
         self.network.advance(10)
         self.assertEqual(8, len(sent))
         self.assertEqual({0, 1}, set(sent[:2]))
+
+    def test_route_that_has_just_written_leaves_others_their_turn(self) -> None:
+        self.halt()
+        self.start(f"/queue/{QUEUE}", "/queue/other")
+        self.addCleanup(self.halt)
+        self.broker.stop()
+        spool = self.spool()
+        for _ in range(7):
+            self.send(b"")
+        self.assertTrue(spool.full)
+        (drain, _) = self.service.drains.values()
+        sent: list[int] = []
+
+        def waits(number: int) -> None:
+            self.outlets[number].window.when_room().addCallback(lambda _: sends(number))
+
+        def sends(number: int) -> None:
+            if len(sent) < 20:
+                sent.append(number)
+                self.outlets[number].send(b"")
+                waits(number)
+
+        waits(0)
+        waits(1)
+        transactions: list[Deferred[None]] = []
+
+        def takes_time(call: Callable[[], Any]) -> Deferred[Any]:
+            transactions.append(Deferred())
+            return transactions[-1].addCallback(lambda _: call())
+
+        spool._run_in_thread = takes_time
+        first, *others = drain._in_memory.values()
+        spool.delete(first)
+        self.network.advance()
+        for block in others:
+            spool.delete(block)  # together with what is written meanwhile
+            transactions.pop().callback(None)
+        spool._run_in_thread = self.disk
+        transactions.pop().callback(None)
+        self.assertEqual({0, 1}, set(sent))
 
 
 class AnsweredTests(SpoolTestCase):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import SynchronousTestCase
 
 from netdemo.bridge import spool_file
-from netdemo.bridge.spool import _Batch, write_batch
+from netdemo.bridge.spool import _Batch, make_room, write_batch
 from netdemo.bridge.spool_blocks import Block, Terms, Writing, stored_block
 from netdemo.bridge.spool_file import FILE, RESERVE, looking_into, open_spool_file, stored_routes
 from netdemo.errors import SpoolFull, StoreError
@@ -114,8 +114,8 @@ class RoomTests(SynchronousTestCase):
         self.addCleanup(file.close)
         block = Block(1, Terms("a", True, None, 2), 1, 0.0)
         block.add(bytes(1_000_000), None, None)
-        write_batch(file, _Batch(writings=[Writing(block, print, print)]), apart=False)
-        write_batch(file, _Batch(deleted=[block]), apart=True)
+        write_batch(file, _Batch(writings=[Writing(block, print, print)]))
+        make_room(file, [block.id])
         free = RESERVE + 1_100_000
         self.patch(os, "statvfs", lambda _: SimpleNamespace(f_bavail=free, f_frsize=1))
         file.check_room(900_000)

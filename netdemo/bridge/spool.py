@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -36,6 +36,9 @@ DELETE_DELAY: Final = 0.2
 
 MANY_DELETED: Final = 64
 """Blocks to delete that wait no longer."""
+
+MOST_DELETED: Final = 10_000
+"""Blocks to delete that wait while the disk fails; until they are gone nothing more is read."""
 
 FULL_ERRORS: Final = frozenset(
     f"SQLITE_{name}" for name in ("FULL", "IOERR_WRITE", "IOERR_SHMSIZE", "IOERR_FSYNC")
@@ -70,7 +73,8 @@ class _Batch:
     """What is written in one transaction: new routes, what is to be deleted, and new blocks."""
 
     routes: list[StoredRoute] = attrs.field(factory=list)
-    deleted: list[Block] = attrs.field(factory=list)
+    deleted: dict[int, int] = attrs.field(factory=dict)
+    """The ids of blocks, and their sizes: no more of them is kept while the disk fails."""
     writings: list[Writing] = attrs.field(factory=list)
 
 
@@ -135,11 +139,17 @@ class Spool:
 
     def delete(self, block: Block) -> None:
         """Delete a block, soon."""
-        self._batch.deleted.append(block)
+        self._batch.deleted[block.id] = block.size
         self._write_in(0 if self._urgent else DELETE_DELAY)
 
     def read(self, after: int, last: int, records: int, size: int) -> Deferred[list[Block]]:
-        """Read blocks that are on disk; see `read_blocks`."""
+        """Read blocks that are on disk; see `read_blocks`.
+
+        Fails with `SpoolError` while too many that were read can't be deleted.
+        """
+        undeleted = len(self._batch.deleted)
+        if self.failing is not None and undeleted >= MOST_DELETED:
+            return fail(SpoolError(f"{undeleted} blocks can't be deleted: {self.failing}"))
         return self._run_in_thread(
             partial(read_blocks, self._file.connection, after, last, records, size)
         )
@@ -217,19 +227,33 @@ class Spool:
         for writing in batch.writings:
             writing.sealed = True
         try:
-            await self._run_in_thread(
-                partial(write_batch, self._file, batch, self.failing is not None)
-            )
+            if self.failing is not None:
+                await self._run_in_thread(partial(make_room, self._file, list(batch.deleted)))
+                self._deleted(batch)
+            await self._run_in_thread(partial(write_batch, self._file, batch))
         except Exception as error:
             self._failed(batch, error)
             return
         if self.failing is not None:
             self._log.info("{name}: can be written again", name=self.name)
             self.failing = None
-        was_full = self.full
-        self.size -= sum(block.size for block in batch.deleted)
+        self._deleted(batch)
         for writing in batch.writings:
             self._tell(partial(writing.written, writing))
+
+    def _deleted(self, batch: _Batch) -> None:
+        size = sum(batch.deleted.values())
+        batch.deleted = {}
+        self._shrink(size)
+
+    def _shrink(self, size: int) -> None:
+        """Count ``size`` bytes out.
+
+        It comes before a route is told of what it has written: else that takes the room each time,
+        before it is the turn of the others.
+        """
+        was_full = self.full
+        self.size -= size
         if was_full and not self.full:
             self.on_room()
 
@@ -246,17 +270,14 @@ class Spool:
         waiting = [*batch.writings, *self._batch.writings]
         refused = [each for each in waiting if each.may_refuse or self._closing]
         batch.routes += self._batch.routes
-        batch.deleted += self._batch.deleted
+        batch.deleted |= self._batch.deleted
         batch.writings = [each for each in waiting if not (each.may_refuse or self._closing)]
         self._batch = batch
-        was_full = self.full
         for writing in refused:
             writing.sealed = True
-            self.size -= writing.block.size
+        self._shrink(sum(writing.block.size for writing in refused))
         for writing in refused:
             self._tell(partial(writing.refused, writing, reason))
-        if was_full and not self.full:
-            self.on_room()
 
     def _tell(self, call: Callable[[], None]) -> None:
         try:
@@ -286,15 +307,17 @@ def _reason(error: Exception) -> SpoolError:
     return (SpoolFull if full else SpoolError)(str(error))
 
 
-def write_batch(file: SpoolFile, batch: _Batch, apart: bool) -> None:
-    """Write a batch; what is deleted ``apart`` makes room for the rest, and so does the log."""
-    deleted = [block.id for block in batch.deleted]
+def make_room(file: SpoolFile, deleted: Sequence[int]) -> None:
+    """Delete blocks before anything is written: that makes room, and so does an empty log."""
+    transaction(file.connection, lambda connection: _delete(connection, deleted))
+    file.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-    def delete(connection: sqlite3.Connection) -> None:
-        execute_in_groups(connection, _DELETES, deleted, 1)
+
+def write_batch(file: SpoolFile, batch: _Batch) -> None:
+    """Write a batch."""
 
     def write(connection: sqlite3.Connection) -> None:
-        delete(connection)
+        _delete(connection, list(batch.deleted))
         for route in batch.routes:
             connection.execute("INSERT OR REPLACE INTO routes VALUES (?, ?, ?)", route_row(route))
         rows: list[Any] = []
@@ -302,12 +325,13 @@ def write_batch(file: SpoolFile, batch: _Batch, apart: bool) -> None:
             rows += writing.block.row()
         execute_in_groups(connection, _INSERTS, rows, len(COLUMNS))
 
-    if apart:
-        transaction(file.connection, delete)
-        file.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     if batch.writings:
         file.check_room(sum(writing.block.size for writing in batch.writings))
     transaction(file.connection, write)
+
+
+def _delete(connection: sqlite3.Connection, blocks: Sequence[int]) -> None:
+    execute_in_groups(connection, _DELETES, blocks, 1)
 
 
 def _note(file: SpoolFile, blocks: Sequence[Block]) -> None:

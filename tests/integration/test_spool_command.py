@@ -43,7 +43,7 @@ class SpoolCommandTests(SynchronousTestCase):
         block = Block(number, Terms("id", True, None, 2), 7, 0.0)
         for record in records:
             block.add(record, key, None)
-        write_batch(self.file, _Batch(writings=[Writing(block, print, print)]), apart=False)
+        write_batch(self.file, _Batch(writings=[Writing(block, print, print)]))
 
     def contents(self) -> dict[str, bytes]:
         """Return the bytes of all files but that of the locks."""
