@@ -25,6 +25,8 @@ UNLOCKED: Final = "mode=ro&vfs=unix-none"
 Nobody else may be at work on it.
 """
 
+READABLE: Final = "one whose files can be read"
+
 WRITABLE: Final = "a folder that can be written, and is used by nobody else"
 
 
@@ -155,6 +157,8 @@ class SQLiteFormat:
             if how == UNLOCKED:
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             yield connection
+        except sqlite3.OperationalError as error:  # nothing in it, but how it can be had
+            raise self.refusal(directory, f"can't be read: {error}", READABLE) from error
         except (sqlite3.Error, ValueError, TypeError, ArithmeticError) as error:
             raise self.refusal(directory, f"is damaged: {error}", "a sound one") from error
         finally:

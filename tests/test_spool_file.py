@@ -136,6 +136,12 @@ class LookingTests(SynchronousTestCase):
         self.assertIn("is not there", str(raised.exception))
         self.assertFalse(self.folder.exists())
 
+    def test_one_that_can_not_be_read_is_not_called_damaged(self) -> None:
+        (self.folder / FILE).mkdir(parents=True)
+        with self.assertRaises(StoreError) as raised, looking_into(self.folder) as connection:
+            stored_routes(connection)
+        self.assertIn("can't be read: ", str(raised.exception))
+
     def test_one_that_is_closed_gets_no_log(self) -> None:
         open_spool_file(self.folder).close()
         with looking_into(self.folder) as connection:
