@@ -165,7 +165,7 @@ class Reloading(SynchronousTestCase):
         good, url = dict(self.routes), self.url
         self.routes = {"a": self.routes["a"] + "max_record = true\n"}
         line = self.reload("nothing is changed")
-        self.assertIn("push[1].max_record: true: expected a whole number of at least 1", line)
+        self.assertIn("push[1].max_record: true: expected a whole number from 1 to 536870912", line)
         self.routes, self.url = good, "amqp://ann:s3cret@another"
         self.assertIn("broker: another value needs a restart", self.reload("nothing is changed"))
         self.url = url

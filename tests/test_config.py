@@ -22,6 +22,7 @@ from tests.configs import CONNECT, LISTEN, NAME, ConfigTestCase
 
 PLACE = f'destination = "/topic/k"\nlisten = "{LISTEN}"'
 
+LENGTH = "expected a whole number from 1 to 536870912"
 WHOLE = "expected a whole number of at least 1"
 SECONDS = "expected seconds, a number of more than 0 and at most 4294967"
 TRUTH = "expected true or false"
@@ -36,8 +37,9 @@ BAD_VALUES = [
     ("push", "ack = 1", f"ack: 1: {TRUTH}"),
     ("push", "persistent = 'yes'", f'persistent: "yes": {TRUTH}'),
     ("push", "mandatory = []", f"mandatory: []: {TRUTH}"),
-    ("push", "max_record = 0", f"max_record: 0: {WHOLE}"),
-    ("push", "max_record = 1.0", f"max_record: 1.0: {WHOLE}"),
+    ("push", "max_record = 0", f"max_record: 0: {LENGTH}"),
+    ("push", "max_record = 1.0", f"max_record: 1.0: {LENGTH}"),
+    ("push", "max_record = 536870913", f"max_record: 536870913: {LENGTH}"),
     ("push", "max_clients = true", f"max_clients: true: {WHOLE}"),
     ("push", "idle_timeout = 0", f"idle_timeout: 0: {SECONDS}"),
     ("push", "idle_timeout = true", f"idle_timeout: true: {SECONDS}"),

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from netdemo.address import QueueDestination, parse_destination
 from netdemo.bridge.config import MAX_SECONDS
 from netdemo.bridge.framing import FRAMINGS
-from netdemo.bridge.routes import FIRST_WORD, MAX_PREFETCH, ROUTES, Member, Route, ServeRoute
+from netdemo.bridge.routes import (
+    FIRST_WORD,
+    LONGEST_RECORD,
+    MAX_PREFETCH,
+    ROUTES,
+    Member,
+    Route,
+    ServeRoute,
+)
 from tests.configs import CONNECT, LISTEN, ConfigTestCase
 
 
@@ -35,7 +43,7 @@ def fields_of(kind: str) -> st.SearchStrategy[Route]:
         "idle_timeout": st.none() | st.floats(0.001, MAX_SECONDS),
         "allow": st.lists(st.ip_addresses().map(ip_network), max_size=3).map(tuple),
         "ack": st.booleans(),
-        "max_record": whole,
+        "max_record": st.integers(1, LONGEST_RECORD),
         "key_from": st.none() | origins,
         "headers_from": st.dictionaries(words, origins, max_size=3).map(lambda d: (*d.items(),)),
         "content_type": st.none() | words,

@@ -270,6 +270,12 @@ class BridgeTests(CommandTestCase):
             self.refusal("--push=/queue/hello@tcp:1", "--push=/queue/hello@tcp:1"),
         )
 
+    def test_record_beyond_what_any_broker_takes_is_refused(self) -> None:
+        self.assertIn(
+            "bad --max-record '536870913': expected a whole number from 1 to 536870912",
+            self.refusal("--max-record=536870913"),
+        )
+
     def test_prefetch_of_nothing_is_refused(self) -> None:
         self.assertIn("amqp-bridge: bad --prefetch '0': ", self.refusal("--prefetch=0"))
 

@@ -20,7 +20,16 @@ from twisted.internet.endpoints import quoteStringArgument
 from netdemo.address import EXPECTED, NAME_LIMIT, QueueDestination, parse_destination
 from netdemo.amqp.broker_url import BrokerURL
 from netdemo.bridge.framing import FRAMINGS
-from netdemo.bridge.routes import FIRST_WORD, MAX_PREFETCH, ROUTES, From, Member, Network, Route
+from netdemo.bridge.routes import (
+    FIRST_WORD,
+    LONGEST_RECORD,
+    MAX_PREFETCH,
+    ROUTES,
+    From,
+    Member,
+    Network,
+    Route,
+)
 from netdemo.connecting import client_endpoint
 from netdemo.errors import AddressError, BrokerURLError, ConfigError
 from netdemo.listening import check_endpoint
@@ -163,7 +172,7 @@ KEYS: Final[dict[str, dict[str, Reader]]] = {
         **_CONNECT,
         **_COMMON,
         "ack": _truth,
-        "max_record": _whole(),
+        "max_record": _whole(LONGEST_RECORD),
         "key_from": _origin,
         "headers_from": _headers,
         "content_type": _name,
@@ -179,12 +188,12 @@ KEYS: Final[dict[str, dict[str, Reader]]] = {
         "unfit": _choice({"keep": False, "reject": True}),
     },
     "subscribe": {**_LISTEN, **_COMMON, "prefetch": _whole(MAX_PREFETCH), "buffer": _whole()},
-    "call": {**_LISTEN, **_COMMON, "max_record": _whole(), "timeout": _seconds},
+    "call": {**_LISTEN, **_COMMON, "max_record": _whole(LONGEST_RECORD), "timeout": _seconds},
     "serve": {
         **_CONNECT,
         "destination": _destination,
         "framing": _framing,
-        "max_record": _whole(),
+        "max_record": _whole(LONGEST_RECORD),
         "servers": _whole(MAX_PREFETCH),
         "timeout": _seconds,
     },

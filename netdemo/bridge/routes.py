@@ -13,6 +13,10 @@ from netdemo.errors import AddressError
 MAX_RECORD: Final = 64 * 1024
 """Bytes of a record that is taken from TCP, unless said otherwise."""
 
+LONGEST_RECORD: Final = 512 * 1024 * 1024
+"""The most that may be said: no RabbitMQ takes more (``max_message_size``), and in a spool SQLite
+does not take twice as much, where one record that can't be written holds up all others."""
+
 PREFETCH: Final = 100
 """Messages that a pull route has under way to one client, unless said otherwise."""
 

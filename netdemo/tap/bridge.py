@@ -13,6 +13,7 @@ from twisted.python import usage
 from netdemo.bridge.framing import FRAMINGS
 from netdemo.bridge.routes import (
     DEFAULT_FRAMING,
+    LONGEST_RECORD,
     MAX_PREFETCH,
     MAX_RECORD,
     PREFETCH,
@@ -101,7 +102,7 @@ class Options(CommandOptions):
             None,
             MAX_RECORD,
             "Longest record to take, in bytes; a longer one ends its connection",
-            positive_integer("--max-record"),
+            positive_integer("--max-record", LONGEST_RECORD),
         ],
         ["config", None, None, "TOML file with routes, and the broker where no option names it"],
         [
