@@ -18,6 +18,7 @@ from netdemo.bridge import spool as spool_module
 from netdemo.bridge.interfaces import IOutlet
 from netdemo.bridge.outlet import QUIET
 from netdemo.bridge.spool import RETRY
+from netdemo.bridge.spool_blocks import BLOCK_BYTES
 from netdemo.bridge.spool_file import SpoolFile
 from netdemo.bridge.spool_outlet import SpoolOutlet, SpoolService
 from netdemo.errors import SpoolFull
@@ -116,6 +117,23 @@ class SpoolTests(SpoolTestCase):
         self.network.advance(RETRY)
         self.successResultOf(sent)
         self.assertEqual([b"a"], self.collect())
+
+    def test_disk_that_has_no_room_for_all_at_once_takes_one_block_after_another(self) -> None:
+        self.halt()
+        self.start(f"/queue/{QUEUE}", "/queue/other")
+        room = 3 * BLOCK_BYTES
+
+        def check_room(_: SpoolFile, size: int) -> None:
+            if size > room:
+                raise SpoolFull("no room")
+
+        self.patch(SpoolFile, "check_room", check_room)
+        sent = [outlet.send(bytes(BLOCK_BYTES)) for outlet in self.outlets]
+        self.network.advance(0)
+        self.assertNoResult(sent[0])
+        self.network.advance(2 * RETRY)
+        for each in sent:
+            self.successResultOf(each)
 
     def test_disk_that_fails_keeps_nothing_in_memory_of_what_the_broker_has(self) -> None:
         self.broker.stop()

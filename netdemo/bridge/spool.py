@@ -110,6 +110,8 @@ class Spool:
         self._working = False
         self._due: IDelayedCall | None = None
         self._pause: Deferred[None] | None = None
+        # While the disk fails: it may have room for some, and never for all that there is.
+        self._at_once = 1
         self._closing = False
         self._closed = False
         self._partly: list[Block] = []
@@ -198,32 +200,33 @@ class Spool:
         )
 
     async def _work(self) -> None:
-        first = True
-        while first or self._urgent:
-            first = False
-            await self._write()
-            if self.failing is not None:
-                if self._closing:
-                    if self._batch.writings:  # of those whom the refusal of others has let in
-                        continue
-                    break
+        again = True
+        while again:
+            if await self._write():
+                again = self._urgent
+            elif self._closing:  # whom the refusal of others lets in is refused, too
+                again = bool(self._batch.writings)
+            else:
                 self._pause = deferLater(self._clock, RETRY)
                 with contextlib.suppress(CancelledError):
                     await self._pause
                 self._pause = None
-                first = True
         if self._closing:
             await self._finish()
         self._working = False
         if self._batch.deleted and not self._closing:
             self._write_in(DELETE_DELAY)
 
-    async def _write(self) -> None:
-        """Write all that there is, or keep of it what must be tried again."""
+    async def _write(self) -> bool:
+        """Write all that there is, or keep of it what must be tried again; tell which."""
         batch, self._batch = self._batch, _Batch()
         if not (batch.writings or batch.deleted):
             self._batch.routes = batch.routes
-            return
+            return True
+        if self.failing is not None:
+            some = self._at_once
+            batch.writings, self._batch.writings = batch.writings[:some], batch.writings[some:]
+        all_of_it = not self._batch.writings
         for writing in batch.writings:
             writing.sealed = True
         try:
@@ -233,13 +236,16 @@ class Spool:
             await self._run_in_thread(partial(write_batch, self._file, batch))
         except Exception as error:
             self._failed(batch, error)
-            return
+            return False
         if self.failing is not None:
-            self._log.info("{name}: can be written again", name=self.name)
-            self.failing = None
+            self._at_once *= 2
+            if all_of_it:
+                self._log.info("{name}: can be written again", name=self.name)
+                self.failing = None
         self._deleted(batch)
         for writing in batch.writings:
             self._tell(partial(writing.written, writing))
+        return True
 
     def _deleted(self, batch: _Batch) -> None:
         size = sum(batch.deleted.values())
@@ -258,6 +264,7 @@ class Spool:
             self.on_room()
 
     def _failed(self, batch: _Batch, error: Exception) -> None:
+        self._at_once = 1
         if self.failing is None:
             self._log.error(
                 "{name}: can't be written: {error}; tried again every {seconds} s",
