@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import reactor
@@ -11,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from netdemo.amqp import Message, Queue, Topology
+from netdemo.errors import UnroutableError
 from tests.crowd import Crowd, Reader, Sleeper, Vanisher, bridge_process
 from tests.folders import temporary_folder
 from tests.processes import Process, anonymous_memory
@@ -20,16 +22,23 @@ from tests.ready_clients import ReadyClientTestCase
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CLIENTS = 200
-SLEEPERS = 20
-VANISHERS = 20
+CLIENTS = 1000
+SLEEPERS = 100
+VANISHERS = 100
 MESSAGES = 5000
 BODY = 1000
 
+STOPPED_CLIENTS = 20
+
 SUBSCRIBERS = 50
+SLEEPING_SUBSCRIBERS = 20
+VANISHING_SUBSCRIBERS = 20
 COPIES = 800
 LONG_BODY = 10_000
-BUFFER = 100_000
+BUFFER = 1_000_000
+"""Bytes: far less than all copies, and more than a busy machine lets one reader fall behind."""
+
+EARLY = b"published before anyone is connected, and perhaps on its way when they are"
 
 PREFETCH = 10
 MEMORY = 32 * 1024 * 1024
@@ -53,14 +62,19 @@ class CrowdTestCase(ReadyClientTestCase):
         self.addCleanup(lambda: Deferred.fromCoroutine(crowd.end()))
         return crowd
 
+    async def until_subscribed(self, exchange: str, key: str) -> None:
+        """Return when what is published there comes to a queue: the bridge has bound its own."""
+        while True:
+            with suppress(UnroutableError):
+                return await self.client.publish(Message(EARLY), exchange, key)
+
     async def publish(
         self, how_many: int, size: int, key: str = "", exchange: str = ""
     ) -> list[bytes]:
         """Publish numbered messages to the queue, or elsewhere; return their bodies."""
         bodies = [(b"%d " % number).ljust(size, b".") for number in range(how_many)]
         published = [
-            self.client.publish(Message(each), exchange, key or self.queue, mandatory=not exchange)
-            for each in bodies
+            self.client.publish(Message(each), exchange, key or self.queue) for each in bodies
         ]
         for each in published:
             await each
@@ -123,7 +137,7 @@ class PullCrowds(CrowdTestCase):
 
         await self.client.declare(Topology(queues=(Queue(self.queue),)))
         tenth = self.when(lambda: len(acked) >= MESSAGES // 10)
-        await crowd.connect(lambda: Reader(seen, acks=True), SLEEPERS)
+        await crowd.connect(lambda: Reader(seen, acks=True), STOPPED_CLIENTS)
         publishing = Deferred.fromCoroutine(self.publish(MESSAGES, BODY))
         await tenth
         self.assertEqual(await deferToThread(self.bridge.terminate), -signal.SIGTERM)
@@ -141,20 +155,23 @@ class SubscribeCrowds(CrowdTestCase):
 
     async def test_readers_get_everything_and_who_never_reads_is_dropped(self) -> None:
         crowd = self.start_bridge("SubscribeRoute", f"/topic/{self.queue}", buffer=BUFFER)
+        await self.until_subscribed("amq.topic", self.queue)
         before = anonymous_memory(self.bridge.pid)
         got: dict[Reader, list[bytes]] = {}
-        left = SUBSCRIBERS - SLEEPERS - VANISHERS
+        left = SUBSCRIBERS - SLEEPING_SUBSCRIBERS - VANISHING_SUBSCRIBERS
 
         def seen(client: Reader, line: bytes) -> None:
             nonlocal left
+            if line == EARLY:
+                return
             lines = got.setdefault(client, [])
             lines.append(line[:20])
             left -= type(client) is Reader and len(lines) == COPIES
             self.told()
 
         all_done = self.when(lambda: left == 0)
-        await crowd.connect(lambda: Sleeper(seen), SLEEPERS)
-        await crowd.connect(lambda: Vanisher(seen), VANISHERS)
+        await crowd.connect(lambda: Sleeper(seen), SLEEPING_SUBSCRIBERS)
+        await crowd.connect(lambda: Vanisher(seen), VANISHING_SUBSCRIBERS)
         await crowd.connect(lambda: Reader(seen), left)
         begun = time.monotonic()
         bodies = await self.publish(COPIES, LONG_BODY, self.queue, "amq.topic")
@@ -168,6 +185,6 @@ class SubscribeCrowds(CrowdTestCase):
         for client, lines in got.items():
             if type(client) is Reader:
                 self.assertEqual(lines, beginnings)
-        for _ in range(SLEEPERS):
+        for _ in range(SLEEPING_SUBSCRIBERS):
             self.bridge.wait_for("bytes wait for it")
         self.assertLess(more, MEMORY)
