@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.endpoints import UNIXServerEndpoint, serverFromString
+from twisted.internet.endpoints import (
+    AdoptedStreamServerEndpoint,
+    UNIXServerEndpoint,
+    serverFromString,
+)
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
@@ -96,7 +100,7 @@ class ListeningService(PortService):
     def __init__(self, endpoint: str, factory: IProtocolFactory, reactor: Any) -> None:
         super().__init__(endpoint)
         self.endpoint = endpoint
-        self._server = _absolute(serverFromString(reactor, endpoint))
+        self._server = _lasting(serverFromString(reactor, endpoint))
         self._factory = factory
 
     def open_port(self) -> Deferred[IListeningPort]:
@@ -104,12 +108,24 @@ class ListeningService(PortService):
         return listening
 
 
-def _absolute(server: Any) -> Any:
-    """Make the path of a unix socket absolute, also behind haproxy."""
-    unix = getattr(server, "_wrappedEndpoint", server)
-    if isinstance(unix, UNIXServerEndpoint) and not unix._address.startswith("\0"):
-        unix._address = os.path.abspath(unix._address)
+def _lasting(server: Any) -> Any:
+    """Have an endpoint, also one behind haproxy, mean the same whenever it is listened on.
+
+    The path of a unix socket is made absolute. A socket that systemd handed over is kept open:
+    Twisted closes it once it has a copy, and who listened there again would get whatever has its
+    number by then.
+    """
+    inner = getattr(server, "_wrappedEndpoint", server)
+    if isinstance(inner, UNIXServerEndpoint) and not inner._address.startswith("\0"):
+        inner._address = os.path.abspath(inner._address)
+    elif isinstance(inner, AdoptedStreamServerEndpoint):
+        adopting: Any = inner
+        adopting._close = _leave_open
     return server
+
+
+def _leave_open(descriptor: int) -> None:
+    """Do nothing."""
 
 
 def _stop_listening(port: IListeningPort | None) -> Deferred[None]:

@@ -106,6 +106,15 @@ class UnitTests(BrokerProcessTestCase):
         self.assertEqual(b"OK\n", self.push(client))
         self.assertEqual(b"OK\n", self.push(self.connect()))
 
+    def test_changed_route_listens_on_the_same_socket(self) -> None:
+        process = self.start()
+        self.assertEqual(b"OK\n", self.push(self.connect()))
+        with open(self.command[-1], "a") as config:
+            config.write("max_record = 100\n")
+        process.signal(signal.SIGHUP)
+        process.wait_for("was read again; routes: 1")
+        self.assertEqual(b"OK\n", self.push(self.connect()))
+
     def test_environment_is_a_file_that_hides_the_broker(self) -> None:
         path = unit("service")["Service"]["EnvironmentFile"]
         (line,) = FILES[path].splitlines()
