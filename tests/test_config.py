@@ -31,6 +31,7 @@ NETWORKS = "expected a list of networks such as 10.0.0.0/8 or ::1/128, one at le
 ORIGIN = 'expected "first-word" or { json = "member" }'
 HEADERS = 'expected names of 1 to 255 bytes, each = "first-word" or { json = "member" }'
 URLS = "expected a URL or a list of URLs"
+TEXT = "expected text, without a NUL"
 NAME_EXPECTED = "expected text of 1 to 255 bytes"
 
 BAD_VALUES = [
@@ -102,7 +103,7 @@ BAD_FILES = [
     ("[[call]]\nlisten = 'tcp:x'\ndestination = '/queue/q'",
      ["call[1].listen: bad endpoint 'tcp:x': invalid literal for int() with base 10: 'x'; "
       "expected a Twisted endpoint such as tcp:1234:interface=127.0.0.1"]),
-    ("[[call]]\nlisten = 7\ndestination = '/queue/q'", ["call[1].listen: 7: expected text"]),
+    ("[[call]]\nlisten = 7\ndestination = '/queue/q'", [f"call[1].listen: 7: {TEXT}"]),
     ("[[serve]]\nconnect = 'tcp:x'\ndestination = '/queue/q'",
      ["serve[1].connect: bad address 'tcp:x': expected PORT, HOST:PORT, [IPv6]:PORT or a Twisted "
       "client endpoint such as unix:/run/poetry.sock"]),
@@ -120,7 +121,8 @@ BAD_FILES = [
     (f"[[serve]]\ndestination = '/queue/q'\nconnect = '{CONNECT}'\n" * 2,
      [f"serve[2]: serve /queue/q@{CONNECT}: it is there before, as serve[1]"]),
     (f"broker = 5\n[[push]]\n{PLACE}", [f"broker: {URLS}"]),
-    (f"spool = 5\n[[push]]\n{PLACE}", ["spool: 5: expected text"]),
+    (f"spool = 5\n[[push]]\n{PLACE}", [f"spool: 5: {TEXT}"]),
+    (f"spool = \"a\\u0000b\"\n[[push]]\n{PLACE}", [f'spool: "a\\u0000b": {TEXT}']),
     (f"spool_limit = 0\n[[push]]\n{PLACE}",
      ["spool_limit: 0: expected a whole number of at least 1"]),
     (f"broker = []\n[[push]]\n{PLACE}", [f"broker: {URLS}"]),
@@ -166,6 +168,21 @@ class MistakesTests(ConfigTestCase):
 
     def test_values_within_values_without_end(self) -> None:
         self.assertEqual(self.errors("a = " + "[" * 10_000), ["too many values within values"])
+
+    def test_keys_within_keys_without_end(self) -> None:
+        self.assertEqual(
+            self.errors(f"[push{'.x' * 5_000}]"),
+            ["push: a value too large to show: expected tables: [[push]]"],
+        )
+
+    def test_number_of_digits_without_end(self) -> None:
+        self.assertEqual(
+            self.errors(f"spool_limit = {'1' * 5_000}"), ["expected no number of so many digits"]
+        )
+        self.assertEqual(
+            self.errors(f"spool = 0x{'f' * 5_000}\n[[push]]\n{PLACE}"),
+            [f"spool: a value too large to show: {TEXT}"],
+        )
 
     def test_route_that_the_command_line_has(self) -> None:
         other = PushRoute(ExchangeDestination("amq.topic", "k"), LISTEN)
@@ -268,6 +285,7 @@ class ReadingTests(ConfigTestCase):
         for way, text, expected in (
             ("listen", "unix:s", "unix:{}/s"),
             ("listen", "unix:address=s:mode=600", "unix:address={}/s:mode=600"),
+            ("listen", "unix:mode=600:address=s", "unix:mode=600:address={}/s"),
             ("listen", "haproxy:unix:s", "haproxy:unix:{}/s"),
             ("listen", "unix:/run/s", "unix:/run/s"),
             ("listen", "tcp:1:interface=127.0.0.1", "tcp:1:interface=127.0.0.1"),
@@ -290,9 +308,17 @@ class ReadingTests(ConfigTestCase):
         os.chdir("/")
         self.assertEqual(self.file.read(), first)
 
-    def test_what_was_accepted_is_not_looked_into_again(self) -> None:
+    def test_route_that_was_accepted_is_not_looked_into_again(self) -> None:
         endpoint = f"ssl:1:privateKey={self.folder}/gone.pem"
         text = f"[[push]]\ndestination = '/queue/q'\nlisten = '{endpoint}'"
         self.errors(text)
-        (route,) = self.file.read([endpoint]).routes
-        self.assertEqual(route.endpoint, endpoint)
+        route = PushRoute(QueueDestination("q"), endpoint)
+        self.assertEqual(self.file.read([route]).routes, (route,))
+
+    def test_changed_route_is_looked_into(self) -> None:
+        route = PushRoute(QueueDestination("q"), f"ssl:1:privateKey={self.folder}/gone.pem")
+        (self.folder / NAME).write_text(
+            f"[[push]]\ndestination = '/queue/q'\nlisten = '{route.endpoint}'\nack = true"
+        )
+        error = self.assertRaises(ConfigError, self.file.read, [route])
+        self.assertIn("No such file or directory", str(error))

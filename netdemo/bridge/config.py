@@ -50,7 +50,7 @@ PATHS: Final = re.compile(
           ^(haproxy:)?unix: |
           :(address|path|privateKey|certKey|extraCertChain|dhParameters|caCerts|caCertsDir
            |certificate|trustRoots)=
-        )(?!/|address=|path=)(?=[^:])""",
+        )(?!/|\w+=)(?=[^:])""",
     re.VERBOSE,
 )
 """Where a relative path begins in an endpoint."""
@@ -94,8 +94,8 @@ def _seconds(value: object) -> float:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise _Unfit("text")
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise _Unfit("text, without a NUL")  # which no path and no host name may have
     return value
 
 
@@ -231,11 +231,11 @@ class ConfigFile:
         self._others = others
         self._errors: list[str] = []
 
-    def read(self, accepted: Collection[str] = ()) -> Config:
+    def read(self, accepted: Collection[str | Route] = ()) -> Config:
         """Return what is in the file now.
 
-        URLs and endpoints in ``accepted`` are not looked into: what they name, keys for example,
-        may be out of reach since twistd has changed user.
+        URLs and routes in ``accepted`` are not looked into: what they name, keys for example, may
+        be out of reach since twistd has changed user.
 
         :raises ConfigError: with a line for each mistake.
         """
@@ -245,7 +245,8 @@ class ConfigFile:
         rest = {key: value for key, value in document.items() if key not in KEYS}
         settings = self._values(rest, SETTINGS, "", (*SETTINGS, *KEYS))
         for url in settings.get("broker", ()):
-            self._check(BrokerURL.parse, url, "broker", accepted)
+            if url not in accepted:
+                self._check(BrokerURL.parse, url, "broker")
         routes = self._routes(tables, accepted)
         if not (routes or self._others or self._errors):
             tables_of = ", ".join(f"[[{kind}]]" for kind in KEYS)
@@ -268,9 +269,13 @@ class ConfigFile:
             reason = error
         except RecursionError:
             reason = "too many values within values"
+        except ValueError:  # of `int`; tomllib says no line of it
+            reason = "expected no number of so many digits"
         raise ConfigError([f"{self.name}: {reason}"])
 
-    def _routes(self, tables: dict[str, Any], accepted: Collection[str]) -> tuple[Route, ...]:
+    def _routes(
+        self, tables: dict[str, Any], accepted: Collection[str | Route]
+    ) -> tuple[Route, ...]:
         routes: dict[str, Route] = {}
         for kind, listed in tables.items():
             if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
@@ -285,7 +290,7 @@ class ConfigFile:
         return tuple(routes.values())
 
     def _route(
-        self, kind: str, table: dict[str, Any], name: str, accepted: Collection[str]
+        self, kind: str, table: dict[str, Any], name: str, accepted: Collection[str | Route]
     ) -> Route | None:
         """Return the route that ``table`` tells of, ``None`` when there are errors in it."""
         before = len(self._errors)
@@ -296,20 +301,22 @@ class ConfigFile:
         if len([key for key in ways if key in table]) != 1:
             self._wrong(name, f"expected {' or '.join(ways)}, one of them")
         values = self._values(table, keys, f"{name}.", keys)
-        for way in ways:
-            if way in values:
-                values["endpoint"] = endpoint = _absolute(values.pop(way), self._folder)
-                check = check_endpoint if way == "listen" else client_endpoint
-                self._check(
-                    partial(check, reactor=self._reactor), endpoint, f"{name}.{way}", accepted
-                )
-                if "listen" in keys and way == "connect":
-                    values["connect"] = True
         if "key_from" in values and isinstance(values.get("destination"), QueueDestination):
             self._wrong(f"{name}.key_from", f"{_shown(table['key_from'])}: {KEYED_BY_NAME}")
-        if len(self._errors) > before:
-            return None
-        return ROUTES[kind](**{FIELDS.get(key, key): value for key, value in values.items()})
+        way = next((each for each in ways if each in values), None)
+        if way is not None:
+            values["endpoint"] = _absolute(values.pop(way), self._folder)
+        if way == "connect" and "listen" in keys:
+            values["connect"] = True
+        route = None
+        if len(self._errors) == before:
+            route = ROUTES[kind](**{FIELDS.get(key, key): value for key, value in values.items()})
+        if way is not None and route not in accepted:
+            check = partial(
+                check_endpoint if way == "listen" else client_endpoint, reactor=self._reactor
+            )
+            self._check(check, values["endpoint"], f"{name}.{way}")
+        return route if len(self._errors) == before else None
 
     def _values(
         self,
@@ -333,12 +340,9 @@ class ConfigFile:
                 self._wrong(name, error)
         return values
 
-    def _check(
-        self, check: Callable[[str], object], text: str, name: str, accepted: Collection[str]
-    ) -> None:
+    def _check(self, check: Callable[[str], object], text: str, name: str) -> None:
         try:
-            if text not in accepted:
-                check(text)
+            check(text)
         except (AddressError, BrokerURLError, ValueError) as error:
             self._wrong(name, error)
 
@@ -379,5 +383,8 @@ def _key(key: str) -> str:
 
 def _shown(value: object) -> str:
     """Return ``value`` much as it stands in TOML, in one line."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
+    try:
+        text = json.dumps(value, default=str, ensure_ascii=False)
+    except (RecursionError, ValueError):  # of keys within keys, and of digits without end
+        return "a value too large to show"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

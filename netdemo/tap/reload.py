@@ -53,9 +53,8 @@ class Reload(Service):
 
     def reload(self) -> Deferred[None]:
         """Read the file again; fire when what it says is so."""
-        accepted = {*self._config.broker, *(route.endpoint for route in self._bridge.routes)}
         try:
-            config = self._file.read(accepted)
+            config = self._file.read({*self._config.broker, *self._bridge.routes})
         except ConfigError as error:
             self._log.error("nothing is changed: {error}", error=error)
             return succeed(None)
