@@ -355,6 +355,12 @@ class RestoredTests(ChangeTestCase):
         self.assertEqual({*self.bridge.routes}, {other, PULL})
         self.assertEqual(len(self.logged), 2)
 
+    def test_it_is_not_when_it_is_carried_as_it_was_changed(self) -> None:
+        changed, other = attrs.evolve(PUSH, max_record=5), attrs.evolve(PUSH, endpoint="tcp:4")
+        self.change(changed, other, OTHER_PUSH, PULL)
+        self.assertEqual({*self.bridge.routes}, {changed, OTHER_PUSH, PULL})
+        self.assertEqual(len(self.client._users), 3)  # its own publisher, those of two push routes
+
     def test_the_next_change_changes_it(self) -> None:
         moved = attrs.evolve(PUSH, endpoint="tcp:4")
         self.change(moved, OTHER_PUSH, PULL)

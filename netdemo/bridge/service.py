@@ -115,6 +115,8 @@ class Bridge(MultiService):
                 refused.append(route)
                 untaken[route.kind, route.destination] = taken_over
         for service in old:
+            if service.name in self.namedServices:  # as what it was changed to
+                continue
             if any(_follows(route, service.route) for route in refused):
                 source = untaken.pop((service.route.kind, service.route.destination), None)
                 await self._begin(service.route, source, ended)
