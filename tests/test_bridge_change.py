@@ -208,6 +208,25 @@ class ChangeTests(ChangeTestCase):
         self.assertIn(4, self.reactor.factories)
         wire.end()
 
+    def test_changed_route_waits_for_no_other_that_is_stopped(self) -> None:
+        pull, push = PullRoute(QueueDestination("q"), "tcp:4"), self.connect(1)
+        self.change(PUSH, pull)
+        self.broker.block()
+        push.protocol.dataReceived(b"x\n")
+        self.broker.advance()
+        changed = attrs.evolve(pull, prefetch=5)
+        changing = self.bridge.change([attrs.evolve(PUSH, max_record=5), changed])
+        self.broker.advance(30)
+        self.assertNoResult(changing)
+        self.assertEqual(self.bridge.routes, (changed,))
+        (line,) = self.logged
+        self.assertIn(f"{PUSH} is stopped, and has records in hand after 10 s", line)
+        self.broker.unblock()
+        self.broker.advance()
+        push.end()
+        self.broker.advance()
+        self.successResultOf(changing)
+
     def test_route_that_moves_begins_when_the_old_one_has_ended(self) -> None:
         wire = self.connect(1)
         changing = self.bridge.change([attrs.evolve(PUSH, endpoint="tcp:4"), OTHER_PUSH, PULL])
@@ -277,6 +296,20 @@ class OwnQueueTests(ChangeTestCase):
         )
         self.assertEqual(self.queues(), 1)
         self.assertEqual(self.pulled(3), b"")
+
+    def test_stopped_one_takes_nothing_from_it_while_another_is_still_to_end(self) -> None:
+        old = SubscribeRoute(TOPIC, "tcp:4")
+        self.change(PUSH, old)
+        push, bodies = self.connect(1), [b"%d" % number for number in range(10)]
+        self.bridge.change([attrs.evolve(old, prefetch=50)])
+        self.broker.advance()
+        wire = self.connect(4)
+        for body in bodies:
+            self.publish(body)
+        while wire.producer is not None:
+            wire.producer.resumeProducing()
+        self.assertEqual(bytes(wire.value()).split(), bodies)
+        push.end()
 
     def test_it_is_declared_again_on_the_next_connection(self) -> None:
         self.changed_while(False, attrs.evolve(PULL, prefetch=5))

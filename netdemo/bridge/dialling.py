@@ -34,6 +34,9 @@ class LoggedEndpoint:
         self._place = place
         self._endpoint = client_endpoint(place, reactor)
 
+    def __str__(self) -> str:  # for the lines that ClientService logs
+        return self._place
+
     def connect(
         self,
         protocolFactory: IProtocolFactory,  # noqa: N803

@@ -8,7 +8,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, DeferredLock, gatherResults, maybeDeferred
 from twisted.logger import Logger
 
-from netdemo.amqp.client import AMQPClient
+from netdemo.amqp.client import STOP_TIMEOUT, AMQPClient
 from netdemo.bridge.call import CallFactory
 from netdemo.bridge.outlet import Outlet
 from netdemo.bridge.pull import PullFactory
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from netdemo.address import Destination
     from netdemo.amqp.destination import Source
     from netdemo.bridge.interfaces import IOutlet
     from netdemo.bridge.routes import Route
@@ -72,8 +73,8 @@ class Bridge(MultiService):
 
         Those of them that are carried already go on as they are. The others are stopped: they take
         nothing more at once, and have ended when all that they have in hand is done. A new route
-        begins at once, but for one with the endpoint or the destination of a route that is
-        stopped: that one begins when those have ended, and takes a queue of its own over from
+        begins at once, but for one with the endpoint, or the kind and destination, of a route that
+        is stopped: that one begins when those have ended, and takes a queue of its own over from
         a route of its kind and destination, with what has come into it meanwhile.
 
         A route that can't be started is logged, and not carried; what was stopped for it is
@@ -99,42 +100,66 @@ class Bridge(MultiService):
         carried = self.routes
         new = [route for route in dict.fromkeys(routes) if route not in carried]
         old = [service for service in self._services() if service.route not in routes]
-        stopping = [self._end(service) for service in old]
+        stopping = {service: self._end(service) for service in old}
         waiting = [route for route in new if any(_follows(route, each.route) for each in old)]
         ended = list(old)
         for route in new:
             if route not in waiting:
                 await self._begin(route, None, ended)
-        for stopped in stopping:
-            await stopped
-        untaken = {(each.route.kind, each.route.destination): each.source for each in old}
+        untaken = {_queue_of(each.route): each for each in old}
         refused = []
-        for route in waiting:
-            taken_over = untaken.pop((route.kind, route.destination), None)
-            if not await self._begin(route, taken_over, ended):
+
+        async def begin_in_place(route: Route) -> None:
+            for service in old:
+                if _follows(route, service.route):
+                    await stopping[service]
+            before = untaken.pop(_queue_of(route), None)
+            if not await self._begin(route, before, ended):
                 refused.append(route)
-                untaken[route.kind, route.destination] = taken_over
+                if before is not None:
+                    untaken[_queue_of(route)] = before
+            elif before is not None:  # it consumes no more from what is the new one's
+                ended.remove(before)
+                before.withdraw()
+
+        beginning = [Deferred.fromCoroutine(begin_in_place(route)) for route in waiting]
+        for each in (*beginning, *stopping.values()):
+            await each
         for service in old:
             if service.name in self.namedServices:  # as what it was changed to
                 continue
             if any(_follows(route, service.route) for route in refused):
-                source = untaken.pop((service.route.kind, service.route.destination), None)
-                await self._begin(service.route, source, ended)
+                before = untaken.pop(_queue_of(service.route), None)
+                await self._begin(service.route, before, ended)
         for service in ended:  # not before: what is taken over would be deleted
             service.withdraw()
 
     def _end(self, service: RouteService) -> Deferred[None]:
         stopping: Deferred[None] = maybeDeferred(service.disownServiceParent)
-        return stopping.addErrback(
+        stopping.addErrback(
             lambda failure: self._log.failure("{route}: stopping", failure, route=service.route)
+        )
+        if not stopping.called:
+            late = self._reactor.callLater(STOP_TIMEOUT, self._tell_late, service.route)
+            stopping.addCallback(lambda _: late.cancel() if late.active() else None)
+        return stopping
+
+    def _tell_late(self, route: Route) -> None:
+        self._log.warn(
+            "{route} is stopped, and has records in hand after {s:g} s; it ends when they are done",
+            route=route,
+            s=STOP_TIMEOUT,
         )
 
     async def _begin(
-        self, route: Route, taken_over: Source | None, ended: list[RouteService]
+        self, route: Route, before: RouteService | None, ended: list[RouteService]
     ) -> bool:
-        """Begin a route; tell whether it is carried. Its service is in ``ended`` if not."""
+        """Begin a route, with the source of the one ``before``; tell whether it is carried.
+
+        Its service is in ``ended`` if not.
+        """
         try:
-            service = self._service(route, taken_over)
+            service = self._service(route, None if before is None else before.source)
         except Exception as error:  # of the endpoint's parser, when a file is gone that it names
             self._not_begun(route, error)
             return False
@@ -151,9 +176,14 @@ class Bridge(MultiService):
         self._log.error("{route} is not carried: {error}", route=route, error=error)
 
 
+def _queue_of(route: Route) -> tuple[str, Destination]:
+    """Return what a route has in common with one that may take its queue over."""
+    return route.kind, route.destination
+
+
 def _follows(new: Route, old: Route) -> bool:
     """Tell whether ``new`` may be what has become of ``old``."""
-    return new.endpoint == old.endpoint or new.destination == old.destination
+    return new.endpoint == old.endpoint or _queue_of(new) == _queue_of(old)
 
 
 def bridge_service(
