@@ -94,6 +94,8 @@ class ComingBackTests(DiallingTestCase):
                 self.reactor.advance(waits[-1])
         texts = [each["reason"] for each in logged if "cannot connect" in each["log_format"]]
         self.assertEqual(len(texts), 10)
+        again = [each["endpoint"] for each in logged if "Scheduling" in each["log_format"]]
+        self.assertEqual({str(each) for each in again}, {PLACE})
         self.assertEqual(self.attempts, 11)
         self.assertLess(waits[0], waits[3])
         self.assertLessEqual(max(waits), 32)
