@@ -45,7 +45,7 @@ class BridgeTestCase(TidyTestCase):
             self.folder,
             self.url,
             f"--push=/queue/{self.queue}@{self.push_endpoint()}",
-            f"--pull=/queue/{self.queue}@tcp:{self.pull_port}:interface={LOOPBACK}",
+            f"--pull=/queue/{self.queue}@{self.pull_endpoint()}",
             *self.options,
         )
         self.addCleanup(self._end_bridge)
@@ -65,6 +65,10 @@ class BridgeTestCase(TidyTestCase):
     def push_endpoint(self) -> str:
         """Return that of the push route."""
         return f"tcp:{self.push_port}:interface={LOOPBACK}"
+
+    def pull_endpoint(self) -> str:
+        """Return that of the pull route."""
+        return f"tcp:{self.pull_port}:interface={LOOPBACK}"
 
     def freeze_broker(self) -> None:
         """Have the broker do nothing until the end of the test."""
@@ -229,6 +233,39 @@ class Certificates(BridgeTestCase):
             self.assertRaises((ssl.SSLError, ConnectionError), self.push_with, certificate)
         self.assertEqual(self.push_with("client.pem"), b"OK\n")
         self.assertEqual(self.pulled(1), [b"a"])
+
+
+class CertificatesToPull(BridgeTestCase):
+    """A pull route with ``mtls:``, without answers."""
+
+    options = ()
+
+    def pull_endpoint(self) -> str:
+        authority = Authority(self.folder / "ca.pem")
+        authority.issue(self.folder / "server.pem", "localhost")
+        authority.issue(self.folder / "client.pem", client=True)
+        files = f"caCerts={self.folder}/ca.pem:privateKey={self.folder}/server.pem"
+        return f"mtls:{self.pull_port}:{files}:interface={LOOPBACK}"
+
+    def context(self) -> ssl.SSLContext:
+        """Return that of a client without a certificate."""
+        return ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+
+    def test_who_has_shown_none_has_taken_nothing(self) -> None:
+        silent = self.connect(self.pull_port)
+        self.push(b"a\n" * 10)
+        with (
+            self.assertRaises((ssl.SSLError, ConnectionError)),
+            self.context().wrap_socket(
+                self.connect(self.pull_port), server_hostname="localhost"
+            ) as tls,
+        ):
+            self.assertTrue(tls.recv(100))
+        silent.close()
+        context = self.context()
+        context.load_cert_chain(self.folder / "client.pem")
+        with context.wrap_socket(self.connect(self.pull_port), server_hostname="localhost") as tls:
+            self.assertEqual(tls.makefile("rb").read(20), b"a\n" * 10)
 
 
 class Stopping(BridgeTestCase):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IPullProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from netdemo.bridge.clients import RouteFactory
-from netdemo.transport import address_text
+from netdemo.transport import address_text, lowest
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -30,10 +31,10 @@ class SendingProtocol(Protocol, TimeoutMixin):
     """Writes records, each once what was written before is with the kernel.
 
     The transport asks a pull producer for more when all that was written has gone to the kernel.
-    (With TLS it is when that is encrypted, and little of it waits.) The rest waits here, and can
-    be given up. A client that for the route's ``idle_timeout`` takes nothing of what there is for
-    it is dropped; one for whom there is nothing is not idle. What it sends is dropped; when it
-    closes or half-closes, it has left.
+    (With TLS it is when that is encrypted, and little of it waits; before both sides have shaken
+    hands nothing is.) The rest waits here, and can be given up. A client that for the route's
+    ``idle_timeout`` takes nothing of what there is for it is dropped; one for whom there is nothing
+    is not idle. What it sends is dropped; when it closes or half-closes, it has left.
     """
 
     factory: SendingFactory
@@ -50,6 +51,7 @@ class SendingProtocol(Protocol, TimeoutMixin):
 
     def connectionMade(self) -> None:
         self.callLater = self.factory.clock.callLater  # type: ignore[assignment,method-assign]
+        self._tls = _tls_under(self.transport)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         self.ended = True
@@ -88,6 +90,9 @@ class SendingProtocol(Protocol, TimeoutMixin):
         """Write the next piece: what was written last is with the kernel now."""
         if self.ended:
             return
+        if self._tls is not None and lowest(self._tls).disconnecting:
+            self.transport.unregisterProducer()  # it has ended, and would drop what it is given
+            return
         if self._written:
             count, size = self._written, self._written_bytes
             self._written = 0
@@ -96,7 +101,7 @@ class SendingProtocol(Protocol, TimeoutMixin):
         piece = self._next_piece()
         if piece:
             self._written, self._written_bytes = len(piece), sum(map(len, piece))
-            self.transport.write(b"".join(piece))
+            self._write(b"".join(piece))
         elif self._producing:
             self._producing = False
             self.transport.unregisterProducer()
@@ -122,6 +127,12 @@ class SendingProtocol(Protocol, TimeoutMixin):
         self.waiting.clear()
         self.transport.abortConnection()
 
+    def _write(self, data: bytes) -> None:
+        if self._tls is None:
+            self.transport.write(data)
+        else:  # at once: it gathers small writes for a turn, and asks for more of them meanwhile
+            TLSMemoryBIOProtocol.write(self._tls, data)
+
     def _next_piece(self) -> list[bytes]:
         piece: list[bytes] = []
         size = 0
@@ -130,6 +141,15 @@ class SendingProtocol(Protocol, TimeoutMixin):
             piece.append(self.waiting.popleft())
             size += len(piece[-1])
         return piece
+
+
+def _tls_under(transport: Any) -> TLSMemoryBIOProtocol | None:
+    """Return what encrypts what is written to ``transport``, also behind haproxy, if it does."""
+    while not isinstance(transport, TLSMemoryBIOProtocol):
+        if not hasattr(transport, "transport"):
+            return None
+        transport = transport.transport
+    return transport
 
 
 class SendingFactory(RouteFactory):

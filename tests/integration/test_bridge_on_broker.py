@@ -42,5 +42,9 @@ class CertificateTests(bridge_behaviours.Certificates, BridgeOnBrokerTestCase):
     """A push route with ``mtls:``."""
 
 
+class CertificatesToPullTests(bridge_behaviours.CertificatesToPull, BridgeOnBrokerTestCase):
+    """A pull route with ``mtls:``."""
+
+
 class StoppingTests(bridge_behaviours.Stopping, BridgeOnBrokerTestCase):
     """SIGTERM with records in flight."""

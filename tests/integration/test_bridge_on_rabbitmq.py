@@ -38,5 +38,9 @@ class CertificateTests(bridge_behaviours.Certificates, BridgeOnRabbitMQTestCase)
     """A push route with ``mtls:``."""
 
 
+class CertificatesToPullTests(bridge_behaviours.CertificatesToPull, BridgeOnRabbitMQTestCase):
+    """A pull route with ``mtls:``."""
+
+
 class StoppingTests(bridge_behaviours.Stopping, BridgeOnRabbitMQTestCase):
     """SIGTERM with records in flight."""
