@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.interfaces import IPullProducer
+from twisted.internet.interfaces import IHandshakeListener, IPullProducer
 from twisted.logger import LogLevel, capturedLogs
 from zope.interface.verify import verifyObject
 
@@ -26,9 +26,10 @@ _CHANNEL: Any = object()
 class DeliveringTests(PullTestCase):
     """From the queue to the clients."""
 
-    def test_provides_its_interface(self) -> None:
+    def test_provides_its_interfaces(self) -> None:
         client, _ = self.connect()
         verifyObject(IPullProducer, client)
+        verifyObject(IHandshakeListener, client)
 
     def test_each_message_is_a_line(self) -> None:
         _, wire = self.connect()

@@ -28,6 +28,15 @@ def units() -> Callable[[], bool]:
     return lambda: next(left, None) is None
 
 
+class TurningWire(Wire):
+    """A transport in memory that is aborted in the reactor's next turn, as that of TCP is."""
+
+    turns: Clock
+
+    def abortConnection(self) -> None:
+        self.turns.callLater(0, self.end)
+
+
 class TLSTestCase(PullTestCase):
     """A client that is connected over TLS, and has not shaken hands yet."""
 
@@ -39,7 +48,8 @@ class TLSTestCase(PullTestCase):
         write_certificate(folder / "tls.pem")
         self.certificate = PrivateCertificate.loadPEM((folder / "tls.pem").read_text())
         self.server: Any = self.factory_over_tls().buildProtocol(None)
-        self.wire = Wire(self.server)
+        self.wire = TurningWire(self.server)
+        self.wire.turns = self.turns
         self.addCleanup(self.turn)
         self.addCleanup(self.wire.end)
         self.server.makeConnection(self.wire)
@@ -82,7 +92,36 @@ class TLSTestCase(PullTestCase):
 class SilentTests(TLSTestCase):
     """Who has not shaken hands."""
 
-    def test_takes_no_message_and_gives_back_what_was_for_it(self) -> None:
+    def test_nothing_is_taken_for_it(self) -> None:
+        self.publish(b"a", b"b")
+        self.turn()
+        self.assertEqual((self.ready(), self.factory.delivered), (2, 0))
+
+    def test_it_has_what_there_is_afterwards(self) -> None:
+        self.publish(b"a", b"b")
+        self.turn()
+        self.shake_hands()
+        self.turn()
+        self.assertEqual((self.ready(), self.factory.delivered), (0, 2))
+
+    def test_stopped_before_it_is_consumed_for_never(self) -> None:
+        (protocol,) = self.factory.connections
+        stopping = self.factory.stop()
+        protocol.handshakeCompleted()
+        self.publish(b"a")
+        self.turn()
+        self.assertEqual(self.ready(), 1)
+        self.result(stopping)
+
+
+class BehindProxyTests(TLSTestCase):
+    """Behind haproxy, whose header comes inside TLS: the route is not told of the handshake."""
+
+    def factory_over_tls(self) -> Any:
+        options = self.certificate.options()
+        return TLSMemoryBIOFactory(options, False, HAProxyWrappingFactory(self.factory), self.turns)
+
+    def test_who_has_not_shaken_hands_gives_back_what_was_for_it(self) -> None:
         self.publish(b"a", b"b")
         self.turn()
         self.assertEqual((self.ready(), self.factory.delivered), (0, 0))
@@ -90,7 +129,7 @@ class SilentTests(TLSTestCase):
         self.network.advance()
         self.assertEqual((self.ready(), self.factory.delivered), (2, 0))
 
-    def test_has_them_afterwards(self) -> None:
+    def test_who_has_afterwards_has_what_there_is(self) -> None:
         self.publish(b"a", b"b")
         self.turn()
         self.shake_hands()
@@ -98,19 +137,12 @@ class SilentTests(TLSTestCase):
         self.assertEqual(self.factory.delivered, 2)
 
 
-class SilentBehindProxyTests(SilentTests):
-    """Behind haproxy, whose header comes inside TLS."""
-
-    def factory_over_tls(self) -> Any:
-        options = self.certificate.options()
-        return TLSMemoryBIOFactory(options, False, HAProxyWrappingFactory(self.factory), self.turns)
-
-
 class EndedTests(TLSTestCase):
     """Who has ended TLS, while the connection under it still is to end."""
 
     def test_takes_no_message(self) -> None:
         client, wire = self.shake_hands()
+        self.network.advance()
         self.publish(b"a", b"b")
         client.loseConnection()
         self.server.dataReceived(wire.value())

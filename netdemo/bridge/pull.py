@@ -6,8 +6,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from zope.interface import implementer
 
 from netdemo.amqp.destination import source
 from netdemo.bridge.clients import LINGER
@@ -34,6 +37,7 @@ MAX_ANSWER: Final = 16
 """Bytes of an answer to a record; what is longer is none."""
 
 
+@implementer(IHandshakeListener)
 class PullProtocol(SendingProtocol):
     """Sends one client its messages, and answers the broker for it.
 
@@ -45,6 +49,8 @@ class PullProtocol(SendingProtocol):
     What can't be written in the framing is held until the client leaves, if it is not rejected,
     and is one of its ``prefetch`` until then: one such message stops no more than a client, and
     that for a prefetch of 1.
+
+    Over TLS nothing is taken for a client before it has shaken hands.
 
     The route's ``prefetch`` bounds what is held of a client that does not read, or not answer.
     """
@@ -67,7 +73,14 @@ class PullProtocol(SendingProtocol):
             framing = FRAMINGS[self.factory.route.framing]
             self._answers = Records(framing, self._answered, self._answer_refused, MAX_ANSWER)
         self._consumers = self.factory.consumers_with_room()
-        self._consumers.add(self)
+        if not isinstance(self.transport, TLSMemoryBIOProtocol):  # haproxy hides that it is there
+            self._consumers.add(self)
+
+    def handshakeCompleted(self) -> None:
+        """Be consumed for: the client has shown its certificate, where it has to."""
+        if not self._stopping:
+            self._consumers = self.factory.consumers_with_room()
+            self._consumers.add(self)
 
     def dataReceived(self, data: bytes) -> None:
         if self._answers is None:
