@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cryptography.x509 import Certificate
+
     from netdemo.amqp.message import Message
     from netdemo.amqp.topology import Item
 
@@ -45,7 +47,23 @@ class ConfigError(NetdemoError, ValueError):
 
 
 class CertificateRefused(NetdemoError):
-    """A server's certificate is not trusted, not valid now, or not for its host."""
+    """A server's `certificate` is not accepted."""
+
+    def __init__(self, text: str, certificate: Certificate | None = None) -> None:
+        super().__init__(text)
+        self.certificate = certificate
+
+
+class CertificateUntrusted(CertificateRefused):
+    """It does not lead to an issuer that is trusted."""
+
+
+class CertificateOutdated(CertificateRefused):
+    """It, or that of an issuer, has expired, or is not valid yet."""
+
+
+class CertificateForAnotherHost(CertificateRefused):
+    """It does not name the host."""
 
 
 class PoemTooLongError(NetdemoError):
@@ -88,6 +106,10 @@ class ConnectionClosedByUs(ConnectionClosed):
 
 class ConnectionBlocked(AMQPError):
     """The broker takes nothing more that is published, until an alarm of its own is over."""
+
+
+class OtherProtocol(ConnectionClosed):
+    """What answers speaks another protocol than AMQP 0-9-1, or TLS where none was expected."""
 
 
 class HandshakeTimeout(ConnectionClosed):

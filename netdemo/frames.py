@@ -19,8 +19,6 @@ OVERHEAD: Final = 8
 
 END: Final = 0xCE
 _HEAD: Final = struct.Struct(">BHL")
-_PROTOCOL_HEADER: Final = b"AMQP"
-_PROTOCOL_HEADER_SIZE: Final = 8
 
 
 class FrameTooLargeError(InvalidFrameError):
@@ -59,7 +57,7 @@ class FrameReader:
             kind, channel, length = _HEAD.unpack_from(unread, start)
             end = start + _HEAD.size + length
             if length + OVERHEAD > frame_max:
-                _refuse(unread[start:], frame_max, kind, length)
+                raise FrameTooLargeError(f"a frame of more than {frame_max} bytes", kind, length)
             if end >= size:
                 break
             if unread[end] != END:
@@ -73,10 +71,3 @@ class FrameReader:
 def frame(kind: int, channel: int, payload: bytes) -> bytes:
     """Return a frame."""
     return _HEAD.pack(kind, channel, len(payload)) + payload + b"\xce"
-
-
-def _refuse(unread: bytes, frame_max: int, kind: int, length: int) -> None:
-    if unread.startswith(_PROTOCOL_HEADER):  # how a peer refuses a version (section 4.2.2)
-        version = "-".join(str(number) for number in unread[5:_PROTOCOL_HEADER_SIZE])
-        raise InvalidFrameError(f"it speaks AMQP {version}, not 0-9-1")
-    raise FrameTooLargeError(f"a frame of more than {frame_max} bytes", kind, length)

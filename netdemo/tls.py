@@ -18,9 +18,15 @@ from twisted.internet.ssl import optionsForClientTLS
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from netdemo.errors import CertificateRefused
+from netdemo.errors import (
+    CertificateForAnotherHost,
+    CertificateOutdated,
+    CertificateRefused,
+    CertificateUntrusted,
+)
 
 if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
     from OpenSSL.crypto import X509
     from OpenSSL.SSL import Connection
     from service_identity.hazmat import ServiceID
@@ -74,27 +80,29 @@ class HostVerification:
 
     def _verify(self, certificate: X509, code: int, depth: int, trusted: bool) -> None:
         """Raise what is wrong with ``certificate``: the server's at depth 0, above an issuer's."""
+        shown = certificate.to_cryptography()
         if not trusted:
-            raise CertificateRefused(_distrust(code, depth))
+            raise _distrust(code, depth, shown)
         if depth:
             return
         try:
             verify_service_identity(extract_patterns(certificate), [self._identity], [])
         except VerificationError:
-            raise CertificateRefused(f"the certificate is not for {self._host}") from None
+            text = f"the certificate is not for {self._host}"
+            raise CertificateForAnotherHost(text, shown) from None
         except CertificateError:
-            raise CertificateRefused("the certificate names no host") from None
+            raise CertificateForAnotherHost("the certificate names no host", shown) from None
 
 
-def _distrust(code: int, depth: int) -> str:
+def _distrust(code: int, depth: int, shown: Certificate) -> CertificateRefused:
     if code in UNKNOWN_ISSUER:
-        return "the certificate's issuer is not trusted"
+        return CertificateUntrusted("the certificate's issuer is not trusted", shown)
     certificate = "the certificate of its issuer" if depth else "the certificate"
     if code == X509VerificationCodes.ERR_CERT_HAS_EXPIRED:
-        return f"{certificate} has expired"
+        return CertificateOutdated(f"{certificate} has expired", shown)
     if code == X509VerificationCodes.ERR_CERT_NOT_YET_VALID:
-        return f"{certificate} is not valid yet"
-    return f"{certificate} is not accepted (X.509 error {code})"
+        return CertificateOutdated(f"{certificate} is not valid yet", shown)
+    return CertificateRefused(f"{certificate} is not accepted (X.509 error {code})", shown)
 
 
 def tls_to(host: str, **options: Any) -> IOpenSSLClientConnectionCreator:

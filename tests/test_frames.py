@@ -54,7 +54,3 @@ class FrameTests(SynchronousTestCase):
         found = reader.frames(frame(BODY, 1, b"a") + frame(BODY, 1, b"b")[:-1] + b"x", FRAME_MAX)
         self.assertEqual(next(found), (BODY, 1, b"a"))
         self.assertRaises(InvalidFrameError, next, found)
-
-    def test_protocol_header_is_refused_with_its_version(self) -> None:
-        error = self.assertRaises(InvalidFrameError, read, FrameReader(), b"AMQP\x00\x00\x09\x00")
-        self.assertEqual(str(error), "it speaks AMQP 0-9-0, not 0-9-1")

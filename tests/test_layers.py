@@ -29,8 +29,8 @@ FLOORS = (
     (
         "netdemo.amqp",
         "tcp_options pem tls broker_url window message content acknowledgements topology "
-        "interfaces status channel session opening attachment declaration destination publisher "
-        "writer consumer client rpc",
+        "interfaces greeting status channel session opening attachment declaration destination "
+        "publisher writer consumer client rpc",
     ),
     (
         "netdemo.broker",

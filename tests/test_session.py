@@ -15,13 +15,14 @@ from zope.interface.verify import verifyObject
 
 from netdemo.amqp.broker_url import BrokerURL
 from netdemo.amqp.channel import MAX_BODY
-from netdemo.amqp.interfaces import ISession
+from netdemo.amqp.interfaces import ISession, Stage
 from netdemo.amqp.session import CLOSE_TIMEOUT, HANDSHAKE_TIMEOUT, Session
 from netdemo.errors import (
     ChannelLost,
     ConnectionClosed,
     ConnectionClosedByUs,
     HandshakeTimeout,
+    OtherProtocol,
 )
 from tests.peer import SERVER_PROPERTIES, Peer, PeerTestCase
 from tests.wire import TCPWire
@@ -45,6 +46,34 @@ class OpeningTests(PeerTestCase):
     def test_opened_fires_with_the_session(self) -> None:
         peer = Peer().shake_hands()
         self.assertIs(self.successResultOf(peer.session.opened), peer.session)
+
+    def test_each_stage_is_told_when_it_is_reached(self) -> None:
+        peer = Peer().connect()
+        started, logged_in, opened = (
+            peer.session.reached(stage) for stage in (Stage.STARTED, Stage.LOGGED_IN, Stage.OPEN)
+        )
+        self.assertNoResult(started)
+        peer.send(spec.Connection.Start(server_properties={"product": "Rabbit"}))
+        self.successResultOf(started)
+        self.assertEqual("Rabbit", peer.session.server_properties["product"])
+        self.assertNoResult(logged_in)
+        peer.send(spec.Connection.Tune(channel_max=0, frame_max=131072, heartbeat=0))
+        self.successResultOf(logged_in)
+        self.assertNoResult(opened)
+        peer.send(spec.Connection.OpenOk())
+        self.successResultOf(opened)
+        self.successResultOf(peer.session.reached(Stage.LOGGED_IN))
+
+    def test_stage_that_is_not_reached_fails_with_the_reason(self) -> None:
+        peer = Peer().connect()
+        peer.session.opened.addErrback(lambda _: None)
+        waiting = peer.session.reached(Stage.LOGGED_IN)
+        peer.send(spec.Connection.Start(server_properties=SERVER_PROPERTIES))
+        peer.send(spec.Connection.Close(403, REFUSAL, 0, 0))
+        peer.wire.end()
+        for failed in (waiting, peer.session.reached(Stage.OPEN)):
+            error = self.failureResultOf(failed, ConnectionClosed).value
+            self.assertEqual(error.reply_text, REFUSAL)
 
     def test_nothing_waits_for_the_brokers_ack_of_tcp(self) -> None:
         session = Peer().session
@@ -106,10 +135,24 @@ class OpeningTests(PeerTestCase):
         self.assertIn("a frame that can't be decoded", str(error))
         self.assertFalse(peer.wire.connected)
 
+    def test_what_speaks_something_else_is_recognised(self) -> None:
+        for answer, expected in (
+            (b"HTTP/1.1 400 Bad Request\r\n", "it speaks HTTP, not AMQP"),
+            (b"\x15\x03\x01\x00\x02\x02\x0a", "it speaks TLS, and was expected to speak AMQP"),
+            (b"AMQP\x00\x00\x09\x00", "it speaks AMQP 0-9-0, not 0-9-1"),
+            (b"SSH-2.0-x\r\n\x1b", "it does not speak AMQP: its first bytes are b'SSH-2.0-x'"),
+        ):
+            peer = Peer().connect()
+            peer.session.dataReceived(answer[:3])
+            peer.session.dataReceived(answer[3:])
+            error = self.failureResultOf(peer.session.opened, OtherProtocol).value
+            self.assertIn(expected, str(error))
+            self.assertFalse(peer.wire.connected)
+
     def test_frame_without_a_bound_is_refused(self) -> None:
-        peer = Peer().connect()
+        peer = Peer().shake_hands()
         peer.session.dataReceived(b"HTTP/1.1 400 Bad Request" + bytes(131072))
-        error = self.failureResultOf(peer.session.opened, ConnectionClosed).value
+        error = self.successResultOf(peer.session.closed)
         self.assertIn("a frame of more than 131072 bytes", str(error))
         self.assertFalse(peer.wire.connected)
 

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
     from typing import Any
 
     from twisted.internet.defer import Deferred
@@ -18,6 +19,25 @@ if TYPE_CHECKING:
     from netdemo.amqp.message import Delivery, Message, Return
     from netdemo.amqp.topology import Binding, Exchange, Queue, Topology
     from netdemo.errors import AMQPError, ChannelClosed, ConnectionBlocked, ConnectionClosed
+
+
+class Stage(IntEnum):
+    """How far the opening of a session has come (AMQP 0-9-1, section 2.2.4)."""
+
+    CONNECTED = 0
+    """The transport is there."""
+
+    SECURED = 1
+    """TLS is, whose certificates are in order; there is no such stage without TLS."""
+
+    STARTED = 2
+    """The broker has said who it is (``connection.start``)."""
+
+    LOGGED_IN = 3
+    """It has let the user in (``connection.tune``)."""
+
+    OPEN = 4
+    """The virtual host is open (``connection.open-ok``)."""
 
 
 class ISession(Interface):
@@ -31,9 +51,18 @@ class ISession(Interface):
         "Fires, never fails, with the reason when an open session has ended."
     )
 
+    server_properties: Mapping[str, Any] = Attribute(
+        "What the broker says of itself, from `Stage.STARTED` on: its product, its version."
+    )
+
+    transport: Any = Attribute("The transport, ``None`` before it is connected.")
+
     blocked: ConnectionBlocked | None = Attribute(
         "Why the broker takes nothing that is published now, ``None`` when it does."
     )
+
+    def reached(stage: Stage) -> Deferred[None]:
+        """Fire when opening has come to ``stage``; fail as `opened` when it ends before."""
 
     def watch_blocked(listener: Callable[[ConnectionBlocked | None], None]) -> None:
         """Call ``listener`` whenever `blocked` has changed, with its new value."""

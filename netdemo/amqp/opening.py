@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from netdemo.amqp.session import Session
-from netdemo.connecting import connection_reason
+from netdemo.connecting import connect, connection_reason
 from netdemo.errors import ConnectionClosed, HandshakeTimeout
 
 if TYPE_CHECKING:
@@ -45,15 +44,27 @@ async def open_session(
 async def _open(
     broker: BrokerURL, reactor: Any, endpoint: MakeEndpoint, handshake_timeout: float
 ) -> ISession:
-    session = Session(broker.parameters, reactor, broker.stack_timeout or handshake_timeout)
-    factory = Factory.forProtocol(lambda: session)
-    factory.noisy = False
-    await endpoint(broker, reactor).connect(factory)
+    timeout = broker.stack_timeout or handshake_timeout
+    session = await begin_session(broker, reactor, endpoint, timeout)
     try:
         return await session.opened
     except CancelledError:
         await session.close()
         raise
+
+
+async def begin_session(
+    broker: BrokerURL, reactor: Any, endpoint: MakeEndpoint, handshake_timeout: float
+) -> ISession:
+    """Connect to ``broker``; return a session that is still to be opened.
+
+    When it is cancelled nothing of the attempt is left.
+
+    :raises Exception: what ``endpoint``, or connecting to what it returns, raises.
+    """
+    session = Session(broker.parameters, reactor, handshake_timeout)
+    await connect(endpoint(broker, reactor), session)
+    return session
 
 
 def _too_late(_: object, timeout: float) -> NoReturn:

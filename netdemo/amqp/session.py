@@ -20,27 +20,30 @@ import pika.exceptions
 from pika.adapters.twisted_connection import TwistedProtocolConnection
 from pika.exceptions import InvalidFrameError
 from pika.frame import Frame, Header, decode_frame
-from twisted.internet.defer import Deferred, succeed
+from pika.spec import Connection as ConnectionClass
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import IHandshakeListener, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from netdemo.amqp.channel import MAX_BODY, Channel
-from netdemo.amqp.interfaces import ISession
+from netdemo.amqp.greeting import GREETING_SIZE, other_protocol
+from netdemo.amqp.interfaces import ISession, Stage
 from netdemo.connecting import connection_reason
 from netdemo.errors import (
     ConnectionBlocked,
     ConnectionClosed,
     ConnectionClosedByUs,
     HandshakeTimeout,
+    OtherProtocol,
 )
-from netdemo.frames import BODY, FrameReader, frame
+from netdemo.frames import BODY, FrameReader, FrameTooLargeError, frame
 from netdemo.waiters import Waiters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pika.connection import Connection, Parameters
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -60,7 +63,7 @@ CLOSE_TIMEOUT: Final = 5.0
 """Seconds for a polite close, after which the connection is aborted."""
 
 
-@implementer(ISession)
+@implementer(ISession, IHandshakeListener)
 class Session(Protocol):
     """The client protocol of one AMQP connection; see `ISession`."""
 
@@ -80,6 +83,9 @@ class Session(Protocol):
         self._clock = clock
         self._handshake_timeout = handshake_timeout
         self._timer: IDelayedCall | None = None
+        self._stage = Stage.CONNECTED
+        self._reached: dict[Stage, Waiters[None]] = {stage: Waiters() for stage in Stage}
+        self._greeting = b""
         self._frames = FrameReader()
         self.channels: dict[int, Channel] = {}
         self._reading = False
@@ -98,6 +104,9 @@ class Session(Protocol):
         assert ready is not None
         ready.addCallbacks(lambda _: self._open(), lambda _: None)
         self._connection: Connection = self._protocol._impl
+        callbacks = self._connection.callbacks
+        callbacks.add(0, ConnectionClass.Start, lambda _: self._advance(Stage.STARTED))
+        callbacks.add(0, ConnectionClass.Tune, lambda _: self._advance(Stage.LOGGED_IN))
         self._connection.add_on_connection_blocked_callback(self._was_blocked)
         self._connection.add_on_connection_unblocked_callback(self._was_unblocked)
         self._connection._output_marshaled_frames = self._write_frames  # type: ignore[method-assign,assignment]
@@ -113,7 +122,12 @@ class Session(Protocol):
         self._start_timer(self._handshake_timeout, self._handshake_timed_out)
         self._protocol.makeConnection(self.transport)
 
+    def handshakeCompleted(self) -> None:
+        self._advance(Stage.SECURED)
+
     def dataReceived(self, data: bytes) -> None:
+        if self._stage < Stage.STARTED:
+            self._greeting = (self._greeting + data)[:GREETING_SIZE]
         self._unread.append(data)
         if self._reading:
             return  # a transport in memory answers at once: the loop below goes on
@@ -122,8 +136,7 @@ class Session(Protocol):
             while self._unread:
                 self._read(self._unread.pop(0))
         except pika.exceptions.AMQPError as error:
-            text = error.args[0] if error.args else type(error).__name__
-            self._end(ConnectionClosed(f"the broker broke the protocol: {text}"))
+            self._end(self._broken(error))
         except Exception as error:  # its fault or ours: pika does not look whether frames fit
             self._log.failure("a frame from the broker could not be dealt with")
             self._end(ConnectionClosed(f"a frame could not be dealt with: {error!r}"))
@@ -136,6 +149,7 @@ class Session(Protocol):
         self._stop_timer()
         if self._reason is None:
             self._reason = ConnectionClosed(_text(reason))
+            self._reason.__cause__ = reason.value
         try:
             self._protocol.connectionLost(reason)
         finally:
@@ -143,8 +157,21 @@ class Session(Protocol):
                 self.closed.callback(self._reason)
             elif not self.opened.called:
                 self.opened.errback(self._reason)
+            for waiters in self._reached.values():
+                waiters.errback(self._reason)
             self._ended = True
             self._ending.callback(None)
+
+    @property
+    def server_properties(self) -> Mapping[str, Any]:
+        return self._connection.server_properties or {}
+
+    def reached(self, stage: Stage) -> Deferred[None]:
+        if self._stage >= stage:
+            return succeed(None)
+        if self._ended:
+            return fail(self._reason)
+        return self._reached[stage].wait()
 
     def watch_blocked(self, listener: Callable[[ConnectionBlocked | None], None]) -> None:
         self._on_blocked = listener
@@ -189,11 +216,16 @@ class Session(Protocol):
     def abort(self) -> None:
         self._end(ConnectionClosedByUs("aborted by us"))
 
+    def _advance(self, stage: Stage) -> None:
+        self._stage = stage
+        self._reached[stage].callback(None)
+
     def _open(self) -> None:
         self._stop_timer()
         if not self.opened.called:  # else it was cancelled, and the connection is ending
             self._was_open = True
             self.opened.callback(self)
+            self._advance(Stage.OPEN)
 
     def _was_blocked(self, _: object, frame: Any) -> None:
         self._change_blocked(ConnectionBlocked(frame.method.reason))
@@ -243,6 +275,13 @@ class Session(Protocol):
         unwritten, self._unwritten = self._unwritten, []
         if unwritten and self.transport is not None:
             self.transport.write(b"".join(unwritten))
+
+    def _broken(self, error: pika.exceptions.AMQPError) -> ConnectionClosed:
+        """Return what is wrong with what has arrived."""
+        if self._stage < Stage.STARTED and isinstance(error, FrameTooLargeError):
+            return OtherProtocol(other_protocol(self._greeting))
+        text = error.args[0] if error.args else type(error).__name__
+        return ConnectionClosed(f"the broker broke the protocol: {text}")
 
     def _disconnect(self) -> None:
         error = self._connection._error
