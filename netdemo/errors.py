@@ -201,6 +201,19 @@ class RemoteError(CallError):
         super().__init__(" ".join("".join(printable).split()))
 
 
+class StepTimeout(NetdemoError):
+    """A step of a diagnosis took longer than it may."""
+
+
+class StepFailed(NetdemoError):
+    """A `step` of a diagnosis failed; the text is why, and `advice` what to do about it."""
+
+    def __init__(self, step: str, text: str, advice: str) -> None:
+        super().__init__(text)
+        self.step = step
+        self.advice = advice
+
+
 class Refusal(AMQPError):
     """What our own broker refuses, in the words that RabbitMQ has for it.
 

@@ -49,8 +49,8 @@ FLOORS = (
     ("netdemo", "pytest_plugin"),
     (
         "netdemo.cli",
-        "options connection stdio output progress ping echo poetry send receive passwd spool "
-        "command main",
+        "options connection stdio output progress ping echo poetry send receive certificate "
+        "advice http_question probe diagnosis doctor passwd spool command main",
     ),
     ("netdemo.tap", "options command embedded reload echo poetry broker bridge"),
     ("twisted.plugins", "netdemo_plugins"),

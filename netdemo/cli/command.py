@@ -42,6 +42,12 @@ def _receive() -> usage.Options:
     return ReceiveOptions()
 
 
+def _doctor() -> usage.Options:
+    from netdemo.cli.doctor import DoctorOptions
+
+    return DoctorOptions()
+
+
 def _passwd() -> usage.Options:
     from netdemo.cli.passwd import PasswdOptions
 
@@ -64,6 +70,7 @@ class Options(usage.Options):
         ("poetry", None, _poetry, "Download from several servers at once"),
         ("send", None, _send, "Publish a message, or each line of standard input"),
         ("receive", None, _receive, "Print the messages of a destination"),
+        ("doctor", None, _doctor, "Find out why a broker can't be used"),
         ("passwd", None, _passwd, "Print a user's line for twistd amqp-broker --users"),
         ("spool", None, _spool, "Look into the spool of twistd amqp-bridge --spool"),
     )
