@@ -84,6 +84,7 @@ class Session(Protocol):
         self._handshake_timeout = handshake_timeout
         self._timer: IDelayedCall | None = None
         self._stage = Stage.CONNECTED
+        self.server_properties: Mapping[str, Any] = {}
         self._reached: dict[Stage, Waiters[None]] = {stage: Waiters() for stage in Stage}
         self._greeting = b""
         self._frames = FrameReader()
@@ -105,7 +106,7 @@ class Session(Protocol):
         ready.addCallbacks(lambda _: self._open(), lambda _: None)
         self._connection: Connection = self._protocol._impl
         callbacks = self._connection.callbacks
-        callbacks.add(0, ConnectionClass.Start, lambda _: self._advance(Stage.STARTED))
+        callbacks.add(0, ConnectionClass.Start, self._started)
         callbacks.add(0, ConnectionClass.Tune, lambda _: self._advance(Stage.LOGGED_IN))
         self._connection.add_on_connection_blocked_callback(self._was_blocked)
         self._connection.add_on_connection_unblocked_callback(self._was_unblocked)
@@ -162,10 +163,6 @@ class Session(Protocol):
             self._ended = True
             self._ending.callback(None)
 
-    @property
-    def server_properties(self) -> Mapping[str, Any]:
-        return self._connection.server_properties or {}
-
     def reached(self, stage: Stage) -> Deferred[None]:
         if self._stage >= stage:
             return succeed(None)
@@ -215,6 +212,10 @@ class Session(Protocol):
 
     def abort(self) -> None:
         self._end(ConnectionClosedByUs("aborted by us"))
+
+    def _started(self, frame: Any) -> None:
+        self.server_properties = frame.method.server_properties
+        self._advance(Stage.STARTED)
 
     def _advance(self, stage: Stage) -> None:
         self._stage = stage

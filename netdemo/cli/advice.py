@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 from OpenSSL import SSL
+from pika.credentials import PlainCredentials
 from twisted.internet.error import ConnectionRefusedError
 
 from netdemo.errors import (
@@ -19,6 +20,7 @@ from netdemo.errors import (
     ConnectionBlocked,
     NotAllowed,
     OtherProtocol,
+    Refusal,
     StepTimeout,
 )
 
@@ -47,6 +49,11 @@ class Subject:
     queue: str = ""
 
     @property
+    def host(self) -> str:
+        """The name or the address of the host."""
+        return str(self.broker.parameters.host)
+
+    @property
     def place(self) -> str:
         """The host and the port."""
         return str(self.broker).partition("://")[2].partition("/")[0]
@@ -58,11 +65,11 @@ class Subject:
 
     @property
     def user(self) -> str:
-        """Who logs in; with EXTERNAL the certificate says it."""
-        return (
-            getattr(self.broker.parameters.credentials, "username", None)
-            or "the certificate's user"
-        )
+        """Who logs in."""
+        credentials = self.broker.parameters.credentials
+        if isinstance(credentials, PlainCredentials):
+            return str(credentials.username)
+        return "the certificate's user"
 
 
 def advice(step: str, error: Exception, subject: Subject) -> str:
@@ -96,7 +103,7 @@ def _of_silence(step: str, subject: Subject) -> str:
 
 
 def _of_name(error: Exception, subject: Subject) -> str:
-    host = shlex.quote(subject.broker.parameters.host)
+    host = shlex.quote(subject.host)
     if getattr(error, "errno", None) == socket.EAI_AGAIN:
         return f"the name servers give no answer: see /etc/resolv.conf, and try getent hosts {host}"
     return f"is it spelt as it should be? getent hosts {host} shows what this machine finds"
@@ -151,7 +158,7 @@ def _of_protocol(error: Exception, subject: Subject) -> str:
 
 
 def _of_login(error: Exception, subject: Subject) -> str:
-    if getattr(error, "reply_code", 0) != AccessRefused.reply_code:
+    if not _is_refusal(error, AccessRefused):
         return LOG
     user = subject.user
     if user == "guest":
@@ -170,7 +177,7 @@ def _of_login(error: Exception, subject: Subject) -> str:
 
 def _of_vhost(error: Exception, subject: Subject) -> str:
     text = str(error)
-    if getattr(error, "reply_code", 0) == NotAllowed.reply_code:
+    if _is_refusal(error, NotAllowed):
         if "not found" in text and subject.product != OWN_PRODUCT:
             vhost = shlex.quote(subject.vhost)
             return (
@@ -188,14 +195,17 @@ def _of_permissions(step: str, error: Exception, subject: Subject) -> str:
             "an alarm stops all who publish: free memory or disk space of the broker's machine; "
             "rabbitmq-diagnostics alarms shows it"
         )
-    refused = isinstance(error, AMQPError) and error.reply_code == AccessRefused.reply_code
-    if not refused or step not in PERMISSIONS:
+    if step not in PERMISSIONS or not _is_refusal(error, AccessRefused):
         return LOG
     permission, on = PERMISSIONS[step]
     return (
         f"{subject.user} lacks the permission to {permission} {on.format(queue=subject.queue)}: "
         f"{_granting(subject)} grants all three, in place of those it has"
     )
+
+
+def _is_refusal(error: Exception, kind: type[Refusal]) -> bool:
+    return isinstance(error, AMQPError) and error.reply_code == kind.reply_code
 
 
 def _granting(subject: Subject) -> str:

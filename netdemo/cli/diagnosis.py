@@ -23,6 +23,7 @@ from netdemo.cli.http_question import HTTPQuestion
 from netdemo.cli.probe import Probe
 from netdemo.connecting import connect, connection_reason
 from netdemo.errors import (
+    AMQPError,
     CertificateRefused,
     NetdemoError,
     OtherProtocol,
@@ -183,7 +184,7 @@ class Diagnosis:
 
     async def _recognise(self, error: Exception) -> Exception:
         """Return what is wrong: a server of HTTP says nothing, or closes, until it is asked."""
-        if isinstance(error, OtherProtocol) or getattr(error, "reply_code", 0):
+        if isinstance(error, OtherProtocol) or (isinstance(error, AMQPError) and error.reply_code):
             return error
         try:
             is_http = await self._within(HTTP_TIMEOUT, self._ask_http())
@@ -237,4 +238,5 @@ def _text(error: Exception, subject: Subject) -> str:
             return f"{error}: it is {description(shown)}, {validity(shown)}"
     if isinstance(error, NetdemoError):
         return str(error)
-    return f"{subject.place}: {connection_reason(error)}"
+    where = subject.host if isinstance(error, socket.gaierror) else subject.place
+    return f"{where}: {connection_reason(error)}"

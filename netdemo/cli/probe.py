@@ -81,7 +81,9 @@ class Probe:
         return arrived
 
     def _confirmed(self, _: int, __: bool, acked: bool) -> None:
-        self._confirms.put(None if acked else NackedError("basic.nack", self._message))
+        self._confirms.put(
+            None if acked else NackedError("the broker refused the message", self._message)
+        )
 
     def _returned(self, returned: Return) -> None:
         self._fail(AMQPError(returned.reply_text, returned.reply_code))
