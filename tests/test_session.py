@@ -75,6 +75,13 @@ class OpeningTests(PeerTestCase):
             error = self.failureResultOf(failed, ConnectionClosed).value
             self.assertEqual(error.reply_text, REFUSAL)
 
+    def test_abort_by_those_who_learn_of_the_end_is_no_second_one(self) -> None:
+        peer = Peer().connect()
+        peer.session.opened.addErrback(lambda _: peer.session.abort())
+        self.patch(peer.wire, "abortConnection", self.fail)  # which TLS that has ended can't do
+        peer.wire.end(ConnectionLost())
+        self.successResultOf(peer.session.opened)
+
     def test_nothing_waits_for_the_brokers_ack_of_tcp(self) -> None:
         session = Peer().session
         wire = TCPWire(session)

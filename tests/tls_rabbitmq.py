@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.certificates import Authority
+from tests.certificates import DAY, Authority
 from tests.rabbitmq import RabbitMQNode, RabbitMQTestCase, free_ports
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class TLSNode(RabbitMQNode):
     def __init__(self) -> None:
         super().__init__()
         (self.tls_port,) = free_ports(1)
-        self.authority = Authority(self.folder / "ca.pem")
+        self.authority = Authority(self.folder / "ca.pem", expires=365 * DAY)
         self._certificate = self.folder / "server.pem"
         (self.folder / "rabbitmq.conf").write_text(
             f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}\n"

@@ -244,7 +244,8 @@ class Session(Protocol):
 
     def _end(self, reason: ConnectionClosed) -> None:
         self._reason = self._reason or reason
-        if self.transport is not None:
+        if self.connected:
+            assert self.transport is not None
             self.transport.abortConnection()
 
     def _read(self, data: bytes) -> None:

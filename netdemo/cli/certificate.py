@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from cryptography import x509
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
 MAX_NAMES: Final = 5
@@ -30,15 +31,21 @@ def validity(certificate: x509.Certificate) -> str:
     return f"valid from {begins:%Y-%m-%d} until {ends:%Y-%m-%d %H:%M} UTC"
 
 
-def days_left(certificate: x509.Certificate, now: datetime) -> int:
-    """Return for how many whole days it is still valid."""
-    return (certificate.not_valid_after_utc - now).days
+def days_left(chain: Sequence[x509.Certificate], now: datetime) -> int:
+    """Return for how many whole days a certificate, and those of its issuers, are still valid."""
+    return (_first_to_expire(chain).not_valid_after_utc - now).days
 
 
-def expiry(certificate: x509.Certificate, now: datetime) -> str:
-    """Return when it expires."""
-    day, left = certificate.not_valid_after_utc, days_left(certificate, now)
-    return f"expires on {day:%Y-%m-%d}, in {left} days"
+def expiry(chain: Sequence[x509.Certificate], now: datetime) -> str:
+    """Return which of a certificate, and those of its issuers, expires first, and when."""
+    first = _first_to_expire(chain)
+    which = "it" if first == chain[0] else "the certificate of its issuer"
+    left = days_left(chain, now)
+    return f"{which} expires on {first.not_valid_after_utc:%Y-%m-%d}, in {left} days"
+
+
+def _first_to_expire(chain: Sequence[x509.Certificate]) -> x509.Certificate:
+    return min(chain, key=lambda certificate: certificate.not_valid_after_utc)
 
 
 def _names(certificate: x509.Certificate) -> list[str]:

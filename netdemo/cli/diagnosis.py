@@ -166,14 +166,12 @@ class Diagnosis:
         await self._session.reached(Stage.SECURED)
         connection = self._session.transport.getHandle()
         chain = [each.to_cryptography() for each in connection.get_verified_chain()]
-        first = min(chain, key=lambda certificate: certificate.not_valid_after_utc)
         now = datetime.fromtimestamp(self._reactor.seconds(), UTC)
-        whose = "it" if first == chain[0] else "the certificate of its issuer"
         text = (
             f"{connection.get_protocol_version_name()}, with a certificate "
-            f"{description(chain[0])}; {whose} {expiry(first, now)}"
+            f"{description(chain[0])}; {expiry(chain, now)}"
         )
-        if days_left(first, now) < DAYS_TO_RENEW:
+        if days_left(chain, now) < DAYS_TO_RENEW:
             return Finding(text, "have it renewed: once it has expired, nobody can connect")
         return Finding(text)
 
