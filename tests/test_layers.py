@@ -50,7 +50,7 @@ FLOORS = (
     (
         "netdemo.cli",
         "options connection stdio output progress ping echo poetry send receive certificate "
-        "advice http_question probe diagnosis doctor passwd spool command main",
+        "advice http_question probe diagnosis doctor passwd spool completion command main",
     ),
     ("netdemo.tap", "options command embedded reload echo poetry broker bridge"),
     ("twisted.plugins", "netdemo_plugins"),

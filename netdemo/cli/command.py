@@ -60,6 +60,12 @@ def _spool() -> usage.Options:
     return SpoolOptions()
 
 
+def _completion() -> usage.Options:
+    from netdemo.cli.completion import CompletionOptions
+
+    return CompletionOptions()
+
+
 class Options(usage.Options):
     """Options of ``netdemo``."""
 
@@ -73,6 +79,7 @@ class Options(usage.Options):
         ("doctor", None, _doctor, "Find out why a broker can't be used"),
         ("passwd", None, _passwd, "Print a user's line for twistd amqp-broker --users"),
         ("spool", None, _spool, "Look into the spool of twistd amqp-bridge --spool"),
+        ("completion", None, _completion, "Have a shell complete commands and options"),
     )
 
     def postOptions(self) -> None:

@@ -13,7 +13,18 @@ if TYPE_CHECKING:
 
 
 class Options(usage.Options):
-    """Options that may also stand after the arguments; ``--`` ends them. None may be empty."""
+    """Options that may also stand after the arguments; ``--`` ends them. None may be empty.
+
+    A shell completes a value for which the class has a completer in ``compData``, and no other.
+    """
+
+    compData: usage.Completions
+
+    def __init_subclass__(cls) -> None:
+        cls.compData = vars(cls).get("compData") or usage.Completions()
+        names = [parameter[0] for parameter in vars(cls).get("optParameters", ())]
+        others = {name: usage.Completer() for name in names}  # zsh would take them for files
+        cls.compData.optActions = {**others, **cls.compData.optActions}
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         names = [name.replace("_", "-") for name in self.longOpt]

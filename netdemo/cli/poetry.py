@@ -63,6 +63,8 @@ class PoetryOptions(Options):
     ]
     compData = usage.Completions(optActions={"output": usage.CompleteDirs()})
 
+    compData = usage.Completions(optActions={"output": usage.CompleteDirs()})
+
     def parseArgs(self, *addresses: str) -> None:
         if not addresses:
             raise usage.UsageError("no ADDRESS: expected that of a server, 127.0.0.1:9000 perhaps")

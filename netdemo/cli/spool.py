@@ -68,6 +68,14 @@ class SpoolOptions(Options):
         ],
     ]
 
+    compData = usage.Completions(
+        optActions={"framing": usage.CompleteList(FRAMINGS)},
+        extraActions=[
+            usage.CompleteList(ACTIONS, descr="action"),
+            usage.CompleteDirs(descr="folder"),
+        ],
+    )
+
     def parseArgs(
         self, action: str | None = None, directory: str | None = None, *route: str
     ) -> None:

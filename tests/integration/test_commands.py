@@ -8,10 +8,12 @@ import subprocess
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from netdemo.cli.command import Options
 from tests.folders import temporary_folder
 from tests.processes import PATIENCE, PROGRAMS
 from tests.rabbitmq import free_ports
 
+VERBS = tuple(name for name, *_ in Options.subCommands)
 COMMANDS = ("echo", "poetry", "amqp-broker", "amqp-bridge")
 BAD_URL = "amqp://us3r:p4ss/w0rd@mq.example"
 LOGIN = ("us3r", "p4ss", "w0rd")
@@ -197,6 +199,19 @@ class NetdemoTests(ProcessTestCase):
 
     program = ("netdemo",)
 
+    def test_help_of_each_command_is_output_with_an_example(self) -> None:
+        for command in ("", *VERBS):
+            ended = self.execute(*command.split(), "--help")
+            self.assertEqual((0, ""), (ended.returncode, ended.stderr), command)
+            shown = " ".join(ended.stdout.split())
+            self.assertIn(f"Usage: netdemo {command}".strip(), shown)
+            self.assertRegex(shown, rf"Example: .*netdemo {command}")
+
+    def test_unknown_option_of_each_command_is_refused(self) -> None:
+        for command in VERBS:
+            text = self.refusal(command, "--no-such-option")
+            self.assertEqual("netdemo: option --no-such-option not recognized\n", text)
+
     def test_no_command_is_refused(self) -> None:
         self.assertIn("netdemo: no command: expected ", self.refusal())
 
@@ -205,10 +220,6 @@ class NetdemoTests(ProcessTestCase):
 
     def test_unknown_option_is_refused(self) -> None:
         self.assertEqual("netdemo: option --color not recognized\n", self.refusal("--color"))
-
-    def test_unknown_option_of_a_command_is_refused(self) -> None:
-        text = self.refusal("send", "/queue/x", "--color")
-        self.assertEqual("netdemo: option --color not recognized\n", text)
 
     def test_no_destination_is_refused(self) -> None:
         self.assertIn("netdemo: ", self.refusal("send"))
