@@ -69,7 +69,7 @@ def _completion() -> usage.Options:
 class Options(usage.Options):
     """Options of ``netdemo``."""
 
-    synopsis = "COMMAND [options]"
+    synopsis = "Usage: netdemo COMMAND [options]"
     longdesc = "Example: echo hello | netdemo send /queue/hello"
     subCommands = (
         ("echo", None, _echo, "Send a message or standard input, and have it back"),

@@ -18,6 +18,7 @@ class Options(usage.Options):
     A shell completes a value for which the class has a completer in ``compData``, and no other.
     """
 
+    synopsis: str
     compData: usage.Completions
 
     def __init_subclass__(cls) -> None:
@@ -25,6 +26,11 @@ class Options(usage.Options):
         names = [parameter[0] for parameter in vars(cls).get("optParameters", ())]
         others = {name: usage.Completer() for name in names}  # zsh would take them for files
         cls.compData.optActions = {**others, **cls.compData.optActions}
+
+    def getSynopsis(self) -> str:
+        """Return how the command is used; Twisted puts how netdemo itself is used before it."""
+        command = "" if self.parent is None else self.parent.subCommand
+        return f"Usage: netdemo {command} {self.synopsis}"
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         names = [name.replace("_", "-") for name in self.longOpt]
