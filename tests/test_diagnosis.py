@@ -257,7 +257,7 @@ class AccessTests(DiagnosisTestCase):
 
     def test_guest_is_told_that_he_is_for_the_brokers_machine_alone(self) -> None:
         failed = self.failure(self.begin(self.broker.url("guest", PASSWORD)))
-        self.assertIn("lets guest in from its own machine alone", failed.advice)
+        self.assertIn("guest is let in from the broker's own machine alone", failed.advice)
 
     def test_missing_virtual_host_fails(self) -> None:
         failed = self.failure(self.begin(self.broker.url("ann", PASSWORD, "none")))

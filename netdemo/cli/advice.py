@@ -162,10 +162,12 @@ def _of_login(error: Exception, subject: Subject) -> str:
         return LOG
     user = subject.user
     if user == "guest":
+        own = subject.product == OWN_PRODUCT
+        command = "netdemo passwd NAME" if own else "rabbitmqctl add_user NAME"
         return (
-            "RabbitMQ lets guest in from its own machine alone, and a container is a machine of "
-            "its own: rabbitmqctl add_user NAME makes another user; if this is that machine, "
-            "guest has another password"
+            "guest is let in from the broker's own machine alone, and a container is a machine of "
+            f"its own: {command} makes another user; if this is that machine, guest has another "
+            "password"
         )
     if subject.product == OWN_PRODUCT:
         return f"netdemo passwd {shlex.quote(user)} prints a line for the broker's file of users"
@@ -191,6 +193,11 @@ def _of_vhost(error: Exception, subject: Subject) -> str:
 
 def _of_permissions(step: str, error: Exception, subject: Subject) -> str:
     if isinstance(error, ConnectionBlocked):
+        if subject.product == OWN_PRODUCT:
+            return (
+                "an alarm stops all who publish until messages are consumed; "
+                "--max-memory of twistd amqp-broker is its limit"
+            )
         return (
             "an alarm stops all who publish: free memory or disk space of the broker's machine; "
             "rabbitmq-diagnostics alarms shows it"

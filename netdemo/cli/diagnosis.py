@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import attrs
 from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectError
 from twisted.internet.threads import deferToThreadPool
 
@@ -126,8 +126,6 @@ class Diagnosis:
     ) -> None:
         try:
             finding = await self._within(STEP_TIMEOUT, examine())
-        except CancelledError:
-            raise
         except (NetdemoError, ConnectError, OSError) as error:
             reason = error if explain is None else await explain(error)
             subject = self._subject()

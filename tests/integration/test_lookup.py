@@ -51,7 +51,11 @@ class LookupTests(SynchronousTestCase):
         self.assert_told(b"poetry: poems.example:9000: timed out", process)
 
     def test_interruption_is_told(self) -> None:
-        for words in (["poetry", "poems.example:9000"], ["echo", "--connect=e.example:7", "hi"]):
+        for words in (
+            ["poetry", "poems.example:9000"],
+            ["echo", "--connect=e.example:7", "hi"],
+            ["doctor", "amqp://mq.example"],
+        ):
             process = self.start(*words)
             process.send_signal(signal.SIGTERM)
             self.assert_told(words[0].encode() + b": interrupted", process)
