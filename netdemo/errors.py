@@ -78,6 +78,14 @@ class BrokerURLError(NetdemoError, ValueError):
     """A broker's URL that can't be understood. The text holds neither user nor password."""
 
 
+class NotHeld(NetdemoError):
+    """A stop of the tour has shown something else than it should."""
+
+
+class NotShown(NetdemoError):
+    """A stop of the tour can't show here what it is for; the text is why, and what was seen."""
+
+
 class AMQPError(NetdemoError):
     """Something that an AMQP broker said, or that became of a connection to one."""
 

@@ -49,9 +49,18 @@ class PortService(Service):
 
     _log = Logger()
     _listening: Deferred[IListeningPort | None] | None = None
+    _port: IListeningPort | None = None
 
     def __init__(self, place: str) -> None:
         self.place = place
+
+    @property
+    def address(self) -> IAddress | None:
+        """Where it listens, with the port that the system has chosen where that was to be 0.
+
+        ``None`` while it does not listen.
+        """
+        return None if self._port is None else self._port.getHost()
 
     def open_port(self) -> Deferred[IListeningPort]:
         """Listen; fire with the port, or fail with the reason."""
@@ -69,6 +78,7 @@ class PortService(Service):
     def stopService(self) -> Deferred[None]:
         super().stopService()
         listening, self._listening = self._listening, None
+        self._port = None
         if listening is None:
             return succeed(None)
         listening.cancel()
@@ -77,12 +87,16 @@ class PortService(Service):
     def _listen(self) -> None:
         refusals: list[Failure] = []
 
+        def listens(port: IListeningPort) -> IListeningPort:
+            self._port = port
+            return port
+
         def refused(failure: Failure) -> None:
             refusals.append(failure)
             if self._listening is not None:  # no endpoint of Twisted itself refuses so late
                 self._log.failure("cannot listen on {endpoint}", failure, endpoint=self.place)
 
-        listening = self.open_port().addErrback(refused)
+        listening = self.open_port().addCallbacks(listens, refused)
         if refusals:
             raise StartupError(f"cannot listen on {self.place}: {_reason(refusals[0])}")
         self._listening = listening

@@ -48,9 +48,15 @@ FLOORS = (
     ("netdemo.testing", "memory_transport memory_network scripted memory_broker"),
     ("netdemo", "pytest_plugin"),
     (
+        "netdemo.tour",
+        "loopback own_broker site checking echo poetry hello_queue work_queue durable_queue "
+        "fair_dispatch fanout direct topic rpc bridge stops visit",
+    ),
+    (
         "netdemo.cli",
         "options connection stdio output progress ping echo poetry send receive certificate "
-        "advice http_question probe diagnosis doctor passwd spool completion command main",
+        "advice http_question probe diagnosis doctor passwd spool guide tour completion "
+        "command main",
     ),
     ("netdemo.tap", "options command embedded reload echo poetry broker bridge"),
     ("twisted.plugins", "netdemo_plugins"),

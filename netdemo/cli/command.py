@@ -60,6 +60,12 @@ def _spool() -> usage.Options:
     return SpoolOptions()
 
 
+def _tour() -> usage.Options:
+    from netdemo.cli.tour import TourOptions
+
+    return TourOptions()
+
+
 def _completion() -> usage.Options:
     from netdemo.cli.completion import CompletionOptions
 
@@ -79,6 +85,7 @@ class Options(usage.Options):
         ("doctor", None, _doctor, "Find out why a broker can't be used"),
         ("passwd", None, _passwd, "Print a user's line for twistd amqp-broker --users"),
         ("spool", None, _spool, "Look into the spool of twistd amqp-bridge --spool"),
+        ("tour", None, _tour, "See every service and every pattern at work"),
         ("completion", None, _completion, "Have a shell complete commands and options"),
     )
 
