@@ -49,8 +49,8 @@ FLOORS = (
     ("netdemo", "pytest_plugin"),
     (
         "netdemo.tour",
-        "loopback own_broker site checking echo poetry hello_queue work_queue durable_queue "
-        "fair_dispatch fanout direct topic rpc bridge stops visit",
+        "loopback own_broker site checking messages echo poetry hello_queue work_queue "
+        "durable_queue fair_dispatch fanout direct topic rpc bridge stops visit",
     ),
     (
         "netdemo.cli",

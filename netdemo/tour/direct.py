@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from netdemo.amqp import Binding, Exchange, Message, Queue, Topology
-from netdemo.tour.checking import all_in, expect
+from netdemo.tour.checking import expect
+from netdemo.tour.messages import all_in
 from netdemo.tour.site import unique
 
 if TYPE_CHECKING:

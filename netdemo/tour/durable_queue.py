@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from netdemo.amqp import Message, Queue, Topology
 from netdemo.errors import NotShown
-from netdemo.tour.checking import all_in, expect
+from netdemo.tour.checking import expect
+from netdemo.tour.messages import all_in
 from netdemo.tour.site import LEFTOVER, unique
 
 if TYPE_CHECKING:

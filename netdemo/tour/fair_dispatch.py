@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import DeferredLock, DeferredQueue, gatherResults
+from twisted.internet.defer import DeferredLock, DeferredQueue
 from twisted.internet.task import deferLater
 
 from netdemo.amqp import Message, Queue, Topology
 from netdemo.errors import NotHeld
 from netdemo.tour.checking import expect
+from netdemo.tour.messages import publish_all
 from netdemo.tour.site import unique
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ async def shares(site: Site, prefetch: int) -> Counter[str]:
         for name, seconds in SECONDS.items():
             await client.consume(queue.name, worker(name, seconds, done, site), prefetch)
         messages = [Message(b"a task") for _ in range(TASKS)]
-        await gatherResults([client.publish(each, routing_key=queue.name) for each in messages])
+        await publish_all(messages, queue, client)
         counted = Counter([await done.get() for _ in messages])
     took = site.reactor.seconds() - began
     parts = ", ".join(f"{name} {counted[name]}" for name in SECONDS)

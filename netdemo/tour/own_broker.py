@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredLock
 
 from netdemo.broker.server import broker_service
 from netdemo.tour.loopback import ENDPOINT, HOST, ports
@@ -25,6 +25,7 @@ class OwnBroker:
     def __init__(self, store: Path, reactor: Any) -> None:
         self._store = store
         self._reactor = reactor
+        self._in_turn = DeferredLock()
         self._start(ENDPOINT)
 
     @property
@@ -33,8 +34,13 @@ class OwnBroker:
         return f"amqp://guest:guest@{HOST}:{self._port}/"
 
     def stop(self) -> Deferred[None]:
-        """Stop it, which ends its connections; fire when its store is closed."""
-        return maybeDeferred(self._service.stopService)
+        """Stop it, which ends its connections; fire when its store is closed.
+
+        It goes on when the Deferred is cancelled, and who stops it again waits for that.
+        """
+        stopped: Deferred[None] = Deferred()
+        self._in_turn.run(self._service.stopService).chainDeferred(stopped)
+        return stopped
 
     async def restart(self) -> None:
         """Stop it, and start it with what its store has."""

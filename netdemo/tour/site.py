@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from netdemo.amqp.opening import MakeEndpoint
 
-STOP_TIMEOUT: Final = 2.0
+STOP_TIMEOUT: Final = 1.0
 """Seconds that a client of a stop has for what is in hand when the stop ends."""
 
 LEFTOVER: Final = {"x-expires": 60_000}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.defer import CancelledError, Deferred, FirstError
 
-from netdemo.errors import NetdemoError, NotShown
+from netdemo.errors import NetdemoError, NotHeld, NotShown
 
 if TYPE_CHECKING:
     from netdemo.tour.site import Site
@@ -42,21 +41,34 @@ class Visit:
 async def visit(stop: Stop, site: Site, limit: float = LIMIT) -> Visit:
     """Show ``stop``, for ``limit`` seconds at most, and return what came of it.
 
-    :raises CancelledError: when the tour is, and not the stop alone.
+    :raises CancelledError: when it is cancelled; what the stop has begun has ended then.
     """
-    showing = Deferred.fromCoroutine(stop.show(site)).addTimeout(limit, site.reactor)
+    showing = Deferred.fromCoroutine(stop.show(site))
+    showing.addTimeout(limit, site.reactor, _not_done)
+    # Without a canceller it is cancelled at once, and a stop can't make another error of that.
+    shown: Deferred[str] = Deferred()
+    showing.chainDeferred(shown)
     try:
-        return Visit(stop, Mark.HELD, await showing)
+        return Visit(stop, Mark.HELD, await shown)
     except CancelledError:
+        showing.cancel()
+        await showing
         raise
     except NotShown as reason:
         return Visit(stop, Mark.NOT_SHOWN, _one_line(str(reason)))
-    except DeferredTimeout:
-        return Visit(stop, Mark.FAILED, f"not done within {limit:g} s")
-    except NetdemoError as error:
-        return Visit(stop, Mark.FAILED, _one_line(str(error)))
     except Exception as error:  # whatever is wrong with it, the others are to be seen
-        return Visit(stop, Mark.FAILED, _one_line(f"{type(error).__name__}: {error}"))
+        return Visit(stop, Mark.FAILED, _one_line(_reason(error)))
+
+
+def _not_done(_: object, limit: float) -> NoReturn:
+    """Say so, whatever a stop makes of being cancelled."""
+    raise NotHeld(f"not done within {limit:g} s")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, FirstError):  # of what was done together
+        return _reason(error.subFailure.value)
+    return str(error) if isinstance(error, NetdemoError) else f"{type(error).__name__}: {error}"
 
 
 def _one_line(text: str) -> str:

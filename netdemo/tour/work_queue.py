@@ -6,10 +6,11 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import DeferredQueue, gatherResults
+from twisted.internet.defer import DeferredQueue
 
 from netdemo.amqp import Message, Queue, Topology
 from netdemo.tour.checking import expect
+from netdemo.tour.messages import publish_all
 from netdemo.tour.site import unique
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ async def show(site: Site) -> str:
         for name in WORKERS:
             await client.consume(queue.name, partial(work, name))
         messages = [Message(task.encode()) for task in TASKS]
-        await gatherResults([client.publish(each, routing_key=queue.name) for each in messages])
+        await publish_all(messages, queue, client)
         results = [await done.get() for _ in TASKS]
     for name in WORKERS:
         site.tell(f"{name}: {', '.join(task for who, task in results if who == name)}")
