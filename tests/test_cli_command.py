@@ -44,7 +44,8 @@ class VerbsTests(SynchronousTestCase):
             self.assertRegex(str(Options()), rf"\n    {verb} +[A-Z]")
 
     def test_each_can_be_chosen(self) -> None:
-        for line in ("echo", "poetry 9000", "send /queue/a", "receive /queue/a", "passwd ann"):
+        lines = ("echo", "poetry 9000", "send /queue/a", "receive /queue/a", "passwd ann", "tour")
+        for line in lines:
             words = line.split()
             options = Options()
             options.parseOptions(words)

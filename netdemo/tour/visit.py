@@ -65,7 +65,7 @@ def _not_done(_: object, limit: float) -> NoReturn:
     raise NotHeld(f"not done within {limit:g} s")
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException | None) -> str:
     if isinstance(error, FirstError):  # of what was done together
         return _reason(error.subFailure.value)
     return str(error) if isinstance(error, NetdemoError) else f"{type(error).__name__}: {error}"

@@ -242,6 +242,10 @@ class NetdemoTests(ProcessTestCase):
         text = self.refusal("send", "/queue/x", "body", broker=BAD_URL)
         self.assertIn("netdemo send: bad broker URL 'amqp://***@mq.example': ", text)
 
+    def test_malformed_broker_url_of_a_tour_is_refused(self) -> None:
+        text = self.refusal("tour", f"--broker={BAD_URL}")
+        self.assertIn("netdemo: bad broker URL 'amqp://***@mq.example': ", text)
+
     def test_broker_that_is_not_there_is_refused(self) -> None:
         (port,) = free_ports(1)
         text = self.refusal("receive", "/queue/x", broker=f"amqp://us3r:p4ssw0rd@127.0.0.1:{port}/")
