@@ -11,7 +11,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import MemoryReactorClock, RaisingMemoryReactor
+from twisted.internet.testing import MemoryReactor, MemoryReactorClock, RaisingMemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from netdemo.errors import StartupError
@@ -88,6 +88,28 @@ class ListeningServiceTests(SynchronousTestCase):
 
     def test_service_that_never_started_can_be_stopped(self) -> None:
         self.successResultOf(self.service.stopService())
+
+
+class AddressTests(SynchronousTestCase):
+    """Where a service listens, with a port that the system has chosen."""
+
+    def setUp(self) -> None:
+        endpoint = "tcp:0:interface=127.0.0.1"
+        self.service = ListeningService(endpoint, Factory.forProtocol(Protocol), MemoryReactor())
+
+    def test_there_is_none_before_it_starts(self) -> None:
+        self.assertIsNone(self.service.address)
+
+    def test_it_is_that_of_the_port(self) -> None:
+        self.service.startService()
+        self.assertEqual(
+            IPv4Address("TCP", "0.0.0.0", 0), self.service.address
+        )  # as it is in memory
+
+    def test_there_is_none_when_it_was_stopped(self) -> None:
+        self.service.startService()
+        self.successResultOf(self.service.stopService())
+        self.assertIsNone(self.service.address)
 
 
 class UnixSocketTests(SynchronousTestCase):
