@@ -181,6 +181,11 @@ class FailingTests(StopTestCase):
                 "amqp://memory:5672/: Connection was refused by other side",
             )
 
+    def test_broker_that_says_nothing_is_given_up_before_the_limit(self) -> None:
+        self.broker.stall()
+        expected = "amqp://memory:5672/: AMQP was not open within 2 s"
+        self.assertEqual(self.failure("hello queue"), expected)
+
     def test_login_that_is_refused_is_told(self) -> None:
         self.broker.refuse_logins()
         self.assertIn("ACCESS_REFUSED", self.failure("hello queue"))

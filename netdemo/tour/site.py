@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 from uuid import uuid4
 
 import attrs
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from netdemo.amqp.opening import MakeEndpoint
+
+CONNECT_TIMEOUT: Final = 2.0
+"""Seconds that a broker has to let a client in: one that says nothing is not to cost each stop all
+the time that it may take."""
 
 STOP_TIMEOUT: Final = 1.0
 """Seconds that a client of a stop has for what is in hand when the stop ends."""
@@ -55,12 +59,17 @@ class Site:
         )
         client.startService()
         try:
-            await client.when_ready(fail_after_failures=1)
+            ready = client.when_ready(fail_after_failures=1)
+            await ready.addTimeout(CONNECT_TIMEOUT, self.reactor, _not_ready)
             yield client
         except ConnectionClosed as error:
             raise NetdemoError(f"{BrokerURL.parse(self.url)}: {error}") from error
         finally:
             await client.stopService()
+
+
+def _not_ready(_: object, timeout: float) -> NoReturn:
+    raise ConnectionClosed(f"AMQP was not open within {timeout:g} s")
 
 
 @asynccontextmanager
