@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -17,9 +17,10 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from netdemo.bridge.answers import error_answer, is_fault
+from netdemo.bridge.answers import OK, error_answer, is_fault
 from netdemo.bridge.clients import LINGER, RouteFactory
 from netdemo.bridge.framing import FRAMINGS, FramingError
 from netdemo.bridge.records import Records
@@ -27,7 +28,6 @@ from netdemo.transport import address_text, end_writing
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
-    from twisted.python.failure import Failure
 
     from netdemo.amqp.window import Window
     from netdemo.bridge.framing import RecordRefused
@@ -179,10 +179,7 @@ class IntakeProtocol(Protocol, TimeoutMixin):
     def _record_received(self, record: bytes) -> None:
         answer = self._new_answer() if self.factory.answers else None
         self._under_way += 1
-        done = self.factory.take(record)
-        about = (answer,)
-        done.addCallbacks(self._done, self._failed, about, errbackArgs=about)
-        done.addErrback(self._fault)
+        self.factory.take(record).addBoth(self._settled, answer)
         self._turn += 1
         window = self.factory.window
         if window.full or (self._turn >= TURN and window.awaited):
@@ -209,6 +206,17 @@ class IntakeProtocol(Protocol, TimeoutMixin):
         self._answers.append(answer)
         return answer
 
+    def _settled(self, outcome: bytes | Failure | None, answer: _Answer | None) -> None:
+        """Answer a record. One callback for all: thousands of records have theirs at once."""
+        try:
+            if isinstance(outcome, Failure):
+                if is_fault(outcome.value):
+                    self._log.failure("{route}: a record failed", outcome, route=self.factory.route)
+                outcome = error_answer(outcome.value)
+            self._done(OK if outcome is None else outcome, answer)
+        except Exception:
+            self._log.failure("answering a record")
+
     def _done(self, record: bytes, answer: _Answer | None) -> None:
         self._under_way -= 1
         if answer is not None and self.connected:
@@ -222,14 +230,6 @@ class IntakeProtocol(Protocol, TimeoutMixin):
             self.resetTimeout()
         if self._ended or self._refusing:
             self._close_when_done()
-
-    def _failed(self, failure: Failure, answer: _Answer | None) -> None:
-        if is_fault(failure.value):
-            self._log.failure("{route}: a record failed", failure, route=self.factory.route)
-        self._done(error_answer(failure.value), answer)
-
-    def _fault(self, failure: Failure) -> None:
-        self._log.failure("answering a record", failure)
 
     def _send_answers(self) -> None:
         answers = self._answers
@@ -333,9 +333,10 @@ class IntakeFactory(RouteFactory):
     def new_protocol(self) -> IntakeProtocol:
         return IntakeProtocol()
 
-    def take(self, record: bytes) -> Deferred[bytes]:
-        """Take a record, which counts in the window until it is done; fire with its answer.
+    def take(self, record: bytes) -> Deferred[Any]:
+        """Take a record, which counts in the window until it is done.
 
+        Fires with its answer in bytes, or with ``None``, which is answered with ``OK``.
         Fails with what it is to be answered with as an error.
         """
         raise NotImplementedError

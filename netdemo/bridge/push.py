@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from netdemo.bridge.answers import OK
 from netdemo.bridge.intake import IntakeFactory
 
 if TYPE_CHECKING:
@@ -23,17 +22,11 @@ class PushFactory(IntakeFactory):
         self.answers = route.ack
         self.outlet = outlet
 
-    def take(self, record: bytes) -> Deferred[bytes]:
-        """Send ``record``; fire with ``OK`` if it is answered, fail with why it was not taken."""
-        done: Deferred[Any] = self.outlet.send(record)
-        return done.addCallback(_ok) if self.answers else done
+    def take(self, record: bytes) -> Deferred[None]:
+        return self.outlet.send(record)
 
     def finish(self) -> Deferred[None]:
         return self.outlet.finish()
 
     def withdraw(self) -> None:
         self.outlet.withdraw()
-
-
-def _ok(_: None) -> bytes:
-    return OK

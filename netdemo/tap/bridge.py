@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from netdemo.bridge.routes import Route
 
 DEFAULT_PUSH = "/queue/hello@tcp:7001:interface=127.0.0.1"
-COLLECTION = 20_000
+COLLECTION = 100_000
 """Objects from one collection of garbage to the next. Of Python's own 700 most are still in use,
 since thousands of records are under way: looking through them took a third of the time."""
 KINDS = ("push", "pull", "subscribe", "call", "serve")
