@@ -54,7 +54,8 @@ FLOORS = (
     ),
     (
         "netdemo.cli",
-        "options connection stdio output progress ping echo poetry send receive certificate "
+        "options stdio output progress ping echo poetry connection properties lines send "
+        "message_json receiver shell worker receive call fibonacci serve certificate "
         "advice http_question probe diagnosis doctor passwd spool guide tour completion "
         "command main",
     ),

@@ -42,6 +42,18 @@ def _receive() -> usage.Options:
     return ReceiveOptions()
 
 
+def _call() -> usage.Options:
+    from netdemo.cli.call import CallOptions
+
+    return CallOptions()
+
+
+def _serve() -> usage.Options:
+    from netdemo.cli.serve import ServeOptions
+
+    return ServeOptions()
+
+
 def _doctor() -> usage.Options:
     from netdemo.cli.doctor import DoctorOptions
 
@@ -81,7 +93,9 @@ class Options(usage.Options):
         ("echo", None, _echo, "Send a message or standard input, and have it back"),
         ("poetry", None, _poetry, "Download from several servers at once"),
         ("send", None, _send, "Publish a message, or each line of standard input"),
-        ("receive", None, _receive, "Print the messages of a destination"),
+        ("receive", None, _receive, "Print messages, or run a command for each"),
+        ("call", None, _call, "Call a server over RabbitMQ, and print its reply"),
+        ("serve", None, _serve, "Serve calls over RabbitMQ with a command"),
         ("doctor", None, _doctor, "Find out why a broker can't be used"),
         ("passwd", None, _passwd, "Print a user's line for twistd amqp-broker --users"),
         ("spool", None, _spool, "Look into the spool of twistd amqp-bridge --spool"),

@@ -1,4 +1,4 @@
-"""What is told on standard error while downloads are under way: lines, and bars on a terminal."""
+"""What is told on standard error while much is under way: lines, and on a terminal its progress."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from rich.progress import (
     BarColumn,
     FileSizeColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 from twisted.internet.task import LoopingCall
 
 from netdemo.cli.stdio import silence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 REFRESH: Final = 0.1
 """Seconds between two looks at what has come."""
@@ -37,25 +40,54 @@ class BarsConsole(Console):
         raise
 
 
+class RateColumn(ProgressColumn):
+    """How many a second there have been lately, or, at the end, altogether."""
+
+    def render(self, task: Task) -> Text:
+        rate = task.finished_speed or task.speed
+        return Text("" if rate is None else f"{rate:,.0f}/s")
+
+
+def downloading() -> list[ProgressColumn]:
+    """Return the columns for what is counted in bytes."""
+    return [
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        FileSizeColumn(),
+        TransferSpeedColumn(),
+        TextColumn("{task.fields[state]}", markup=False),
+    ]
+
+
+def counting() -> list[ProgressColumn]:
+    """Return the columns for what is counted one by one."""
+    return [
+        TextColumn("{task.completed:,.0f} {task.description}", markup=False),
+        RateColumn(),
+        TextColumn("{task.fields[state]}", markup=False),
+    ]
+
+
 class Bars:
     """A bar for each source, shown while in a ``with`` block, if ``stream`` is a terminal.
+
+    Without ``columns`` they are for downloads.
 
     It is refreshed by the reactor's clock: Rich would use a thread, and redirect the streams.
     What can't be written is lost and changes nothing else; no bar is drawn after that.
     """
 
-    def __init__(self, stream: TextIO | None, clock: Any) -> None:
+    def __init__(
+        self,
+        stream: TextIO | None,
+        clock: Any,
+        columns: Sequence[ProgressColumn] | None = None,
+    ) -> None:
         self._stream = stream
         self._console = BarsConsole(
             file=stream, stderr=True, markup=False, emoji=False, highlight=False
         )
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            FileSizeColumn(),
-            TransferSpeedColumn(),
-            TextColumn("{task.fields[state]}", markup=False),
-        )
+        self._progress = Progress(*(columns or downloading()))
         self._live: Live | None = None
         self._enabled = stream is not None and stream.isatty()
         self._received: dict[TaskID, Callable[[], int]] = {}
@@ -75,7 +107,7 @@ class Bars:
         self._draw(self._hide)
 
     def add(self, source: str, received: Callable[[], int]) -> TaskID:
-        """Add a bar for ``source``, whose bytes so far ``received`` returns."""
+        """Add a bar for ``source``; ``received`` returns how much has come of it."""
         bar = self._progress.add_task(source, total=None, state="")
         self._received[bar] = received
         return bar

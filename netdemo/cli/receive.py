@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import deferLater
+from twisted.python import usage
 
 from netdemo.address import parse_destination
-from netdemo.amqp.consumer import MAX_PREFETCH, Consumer, Reject
+from netdemo.amqp.consumer import MAX_PREFETCH, Consumer
 from netdemo.amqp.destination import source
 from netdemo.bridge.routes import PREFETCH
-from netdemo.cli.connection import connected
+from netdemo.cli.connection import acknowledged, connected, when_accepted
+from netdemo.cli.message_json import json_line
 from netdemo.cli.options import Options
-from netdemo.cli.stdio import check_standard_output, silence
-from netdemo.coercion import positive_integer
+from netdemo.cli.receiver import Printer, body_line
+from netdemo.cli.shell import ShellCommand
+from netdemo.cli.stdio import StandardOutput, check_standard_output
+from netdemo.cli.worker import LATER, MAX_PARALLEL, Worker
+from netdemo.coercion import one_of, positive_integer
 from netdemo.errors import NetdemoError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from netdemo.amqp.message import Delivery
+    from netdemo.cli.receiver import Receiver
+
+FORMATS: Final[dict[str, Callable[[Delivery], bytes]]] = {"body": body_line, "json": json_line}
 
 
 class ReceiveOptions(Options):
     """Options of ``netdemo receive``."""
 
-    synopsis = "DEST [--count N] [--prefetch N]"
+    synopsis = (
+        "DEST [--count N] [--prefetch N] [--format body|json] [--exec COMMAND [--parallel N]]"
+    )
     longdesc = (
         "Prints the body of each message and acknowledges it; with --count it ends after so "
-        "many, without it when it is interrupted. The environment variable NETDEMO_BROKER names "
-        "the broker. Example: netdemo receive /queue/log --count 10"
+        "many, without it when it is interrupted. With --exec it runs a line of shell for each, "
+        "with the body on its standard input: exit status 0 acknowledges the message, "
+        f"{LATER} gives it back to the queue, any other rejects it. The environment variable "
+        "NETDEMO_BROKER names the broker. "
+        "Example: netdemo receive /queue/mail --exec 'sendmail -t' --parallel 4"
     )
     optParameters: list[list[Any]] = [
         [
@@ -41,71 +57,78 @@ class ReceiveOptions(Options):
         [
             "prefetch",
             None,
-            PREFETCH,
-            "Messages under way to us at once",
+            None,
+            f"Messages under way to us at once [default: {PREFETCH}]",
             positive_integer("--prefetch", MAX_PREFETCH),
         ],
+        [
+            "format",
+            None,
+            None,
+            "Print the body, or all there is of the message as a line of JSON [default: body]",
+            one_of("--format", FORMATS),
+        ],
+        ["exec", None, None, "Run this with /bin/sh for each message"],
+        [
+            "parallel",
+            None,
+            None,
+            "Run so many of it at once, each for a message [default: 1]",
+            positive_integer("--parallel", MAX_PARALLEL),
+        ],
     ]
+    compData = usage.Completions(optActions={"format": usage.CompleteList(FORMATS)})
 
     def parseArgs(self, destination: str) -> None:  # type: ignore[override]
         self["destination"] = parse_destination(destination)
 
+    def postOptions(self) -> None:
+        if self["exec"] is None and self["parallel"] is not None:
+            raise usage.UsageError("--parallel without --exec: expected both")
+        if self["exec"] is not None:
+            for name in ("prefetch", "format"):
+                if self[name] is not None:
+                    raise usage.UsageError(f"--{name} with --exec: expected one of them")
+
     async def run(self, reactor: Any) -> None:
         """Receive what the options say."""
         check_standard_output()
-        come_from = source(self["destination"])
-        count = self["count"]
-        printer = Printer(count)
-        prefetch = min(self["prefetch"], count or self["prefetch"])
+        if self["exec"] is None:
+            render = FORMATS[self["format"] or "body"]
+            with closing(StandardOutput(reactor)) as output:
+                printer = Printer(self["count"], render, output)
+                await self._receive(printer, self["prefetch"] or PREFETCH, reactor)
+            return
+        command = ShellCommand(self["exec"], reactor)
+        await command.check()
         try:
-            async with connected(reactor) as client:
-                await client.declare(come_from.topology)
-                client.add(
-                    Consumer(
-                        come_from.queue,
-                        printer.handle,
-                        prefetch=prefetch,
-                        topology=come_from.topology,
-                    )
-                )
-                await printer.done
+            worker = Worker(self["count"], command, reactor)
+            await self._receive(worker, self["parallel"] or 1, reactor)
+        finally:
+            command.stop()
+
+    async def _receive(self, receiver: Receiver, prefetch: int, reactor: Any) -> None:
+        count = self["count"]
+        come_from = source(self["destination"])
+        consumer = Consumer(
+            come_from.queue,
+            receiver.handle,
+            prefetch=min(prefetch, count or prefetch),
+            topology=come_from.topology,
+        )
+        try:
+            async with connected(reactor, come_from.topology) as client:
+                try:
+                    client.add(consumer)
+                    await when_accepted(consumer)
+                    await receiver.done
+                    await deferLater(reactor, 0)  # the last is acknowledged in this turn
+                    await acknowledged(client, come_from.topology)
+                finally:
+                    receiver.stop()
         except CancelledError:
             if count is not None:
-                raise NetdemoError(
-                    f"interrupted: {printer.printed} of {count} messages were printed"
-                ) from None
-
-
-class Printer:
-    """Prints bodies on standard output, each with a newline after it.
-
-    `done` fires after ``count`` of them, if that is not ``None``; those beyond it go back to the
-    queue, and so do those that can't be written. It fails with `NetdemoError` when standard
-    output can't be written, and with ``SystemExit`` when nobody reads it any more.
-    """
-
-    def __init__(self, count: int | None) -> None:
-        self.done: Deferred[None] = Deferred()
-        self.printed = 0
-        self._count = count
-
-    def handle(self, delivery: Delivery) -> None:
-        """Print one message."""
-        if self.done.called:
-            raise Reject(requeue=True)
-        try:
-            sys.stdout.buffer.write(delivery.message.body + b"\n")
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            self._fail(SystemExit(1))
-        except (OSError, ValueError) as error:  # a full disk; a file that was closed
-            reason = getattr(error, "strerror", None) or error
-            self._fail(NetdemoError(f"cannot write standard output: {reason}"))
-        self.printed += 1
-        if self.printed == self._count:
-            self.done.callback(None)
-
-    def _fail(self, error: BaseException) -> NoReturn:
-        silence(1)
-        self.done.errback(error)
-        raise Reject(requeue=True)
+                done = f"{receiver.accepted} of {count} messages were acknowledged"
+                raise NetdemoError(f"interrupted: {done}") from None
+        if count is not None and receiver.rejected:
+            raise NetdemoError(f"{receiver.rejected} of {count} messages were rejected")

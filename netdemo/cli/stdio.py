@@ -53,6 +53,13 @@ def check_standard_output() -> None:
         raise NetdemoError("standard output is closed: expected it open")
 
 
+def standard_output_is_broken() -> bool:
+    """Tell whether it is a pipe that nobody reads any more, or a terminal that has gone."""
+    output = select.poll()
+    output.register(1, 0)  # errors are told in any case
+    return bool(output.poll(0))
+
+
 def silence(descriptor: int) -> None:
     """Lose what is written to ``descriptor``, also by Python, which writes again when it ends."""
     nothing = os.open(os.devnull, os.O_WRONLY)

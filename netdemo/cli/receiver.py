@@ -1,0 +1,111 @@
+"""What a command does with the messages it receives: so many of them, and no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from twisted.internet.defer import CancelledError, Deferred
+
+from netdemo.amqp.consumer import Reject
+from netdemo.waiters import Waiters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from netdemo.amqp.message import Delivery
+    from netdemo.cli.stdio import StandardOutput
+
+
+class Receiver:
+    """Processes messages, to inherit from.
+
+    `done` fires after ``count`` of them, if that is not ``None``, and fails when no more can be
+    processed. Those beyond the count wait for one to be given back, and go back themselves at the
+    end. `accepted` were processed, and are acknowledged; `rejected` are not wanted back.
+    """
+
+    def __init__(self, count: int | None) -> None:
+        self.done: Deferred[None] = Deferred()
+        self.accepted = self.rejected = 0
+        self.stopping = False
+        self._count = count
+        self._begun = 0
+        self._news: Waiters[None] = Waiters()
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Process one message; for a `Consumer`."""
+        while self._begun == self._count and not self.stopping:
+            await self._news.wait()
+        if self.stopping:
+            raise Reject(requeue=True)
+        self._begun += 1
+        try:
+            await self.process(delivery)
+        except Reject as refusal:
+            if refusal.requeue:
+                self._begun -= 1
+                self._news.callback(None)
+            else:
+                self.rejected += 1
+                self._look_whether_done()
+            raise
+        self.accepted += 1
+        self._look_whether_done()
+
+    async def process(self, delivery: Delivery) -> None:
+        """Do what is to be done with one message, or raise `Reject`."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Begin nothing more, and give back what is not begun."""
+        self.stopping = True
+        self._news.callback(None)
+
+    def fail(self, error: BaseException) -> NoReturn:
+        """Let `done` fail with ``error``, and give the message back."""
+        if not self.done.called:
+            self.done.errback(error)
+        raise Reject(requeue=True)
+
+    def _look_whether_done(self) -> None:
+        if self.accepted + self.rejected == self._count and not self.done.called:
+            self.done.callback(None)
+
+
+class Printer(Receiver):
+    """Prints messages as ``render`` has them, and acknowledges each when it is written.
+
+    Nothing waits for who reads standard output, but the messages: they go back when it ends, and
+    when it can't be written.
+    """
+
+    def __init__(
+        self, count: int | None, render: Callable[[Delivery], bytes], output: StandardOutput
+    ) -> None:
+        super().__init__(count)
+        self._render = render
+        self._output = output
+        self._writing: set[Deferred[None]] = set()
+
+    async def process(self, delivery: Delivery) -> None:
+        self._output.write(self._render(delivery))
+        written = self._output.flush()
+        self._writing.add(written)
+        try:
+            await written
+        except CancelledError:
+            raise Reject(requeue=True) from None
+        except (Exception, SystemExit) as error:
+            self.fail(error)
+        finally:
+            self._writing.discard(written)
+
+    def stop(self) -> None:
+        super().stop()
+        for written in list(self._writing):
+            written.cancel()
+
+
+def body_line(delivery: Delivery) -> bytes:
+    """Return the body of ``delivery``, and a newline."""
+    return delivery.message.body + b"\n"
