@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, DeferredList, FirstError
-from twisted.logger import LogLevel, eventAsText, globalLogPublisher
+from twisted.logger import ILogObserver, LogLevel, eventAsText, globalLogPublisher
+from zope.interface import implementer
 
 from netdemo.amqp.broker_url import BrokerURL, default_broker_url
 from netdemo.amqp.client import AMQPClient
@@ -59,6 +60,7 @@ async def connected(reactor: Any, topology: Topology | None = None) -> AsyncIter
 
 @contextmanager
 def _warnings_told() -> Iterator[None]:
+    @implementer(ILogObserver)
     def observe(event: LogEvent) -> None:
         if event.get("log_level") is LogLevel.warn:
             tell(f"netdemo: {eventAsText(event, includeTimestamp=False, includeSystem=False)}")

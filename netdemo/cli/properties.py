@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.python import usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_TEXT: Final = 255
 """Bytes of a property, and of a header's name: short strings (AMQP 0-9-1, section 4.2.5.3)."""

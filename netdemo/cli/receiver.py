@@ -75,8 +75,7 @@ class Receiver:
 class Printer(Receiver):
     """Prints messages as ``render`` has them, and acknowledges each when it is written.
 
-    Nothing waits for who reads standard output, but the messages: they go back when it ends, and
-    when it can't be written.
+    What is not written goes back, when it is stopped or standard output can't be written.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class Printer(Receiver):
 
     async def process(self, delivery: Delivery) -> None:
         self._output.write(self._render(delivery))
-        written = self._output.flush()
+        written = self._output.when_written()
         self._writing.add(written)
         try:
             await written

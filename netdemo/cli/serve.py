@@ -10,9 +10,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python import usage
 
 from netdemo.address import parse_destination
-from netdemo.amqp.consumer import Reject
+from netdemo.amqp.consumer import PREFETCH, Reject
 from netdemo.amqp.destination import source
-from netdemo.amqp.rpc import MAX_REPLY, PREFETCH, RPCServer
+from netdemo.amqp.rpc import MAX_REPLY, RPCServer
 from netdemo.cli.connection import connected, when_accepted
 from netdemo.cli.fibonacci import serve_fibonacci
 from netdemo.cli.options import Options

@@ -156,8 +156,9 @@ class StandardOutput(PausingConsumer):
         """Write ``data``, now or when there is room."""
         if self._error is not None:
             return
+        if not self._waiting:
+            self._reactor.addWriter(self)
         self._waiting += data
-        self._reactor.addWriter(self)
         if len(self._waiting) > MAX_WAITING:
             self._pause_producer()
 
@@ -169,6 +170,13 @@ class StandardOutput(PausingConsumer):
         """
         if self._waiting:
             self.doWrite()
+        return self.when_written()
+
+    def when_written(self) -> Deferred[None]:
+        """Fire when nothing waits, without trying at once: what is written meanwhile goes along.
+
+        Fails as `flush` does.
+        """
         if self._waiting:
             return self._flushed.wait()
         return succeed(None) if self._error is None else fail(self._error)

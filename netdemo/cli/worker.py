@@ -85,7 +85,7 @@ class MessageCommand:
         """Take what fails from now on for interrupted, and tell of those that are waited for."""
         self._stopping = True
         if running := self._command.running:
-            tell(f"netdemo: waiting up to {STOP_TIMEOUT:g} s for {running} running; again ends it")
+            tell(f"netdemo: waiting up to {STOP_TIMEOUT:g} s for commands to end: {running} run")
 
 
 class Worker(Receiver):
@@ -124,7 +124,7 @@ class Worker(Receiver):
             holding.cancel()
 
     async def _hold(self) -> None:
-        holding = deferLater(self._reactor, LATER_DELAY)
+        holding: Deferred[None] = deferLater(self._reactor, LATER_DELAY)
         self._held.add(holding)
         try:
             await holding

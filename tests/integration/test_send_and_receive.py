@@ -7,53 +7,17 @@ import os
 import signal
 import subprocess
 
-from netdemo.amqp.message import new_message_id
-from tests.processes import PATIENCE, PROGRAMS, heed_interrupts
+from tests.command_processes import CommandProcesses
+from tests.processes import PATIENCE, PROGRAMS
 from tests.rabbitmq import RabbitMQTestCase
 
 
-class CommandTestCase(RabbitMQTestCase):
+class CommandTestCase(CommandProcesses, RabbitMQTestCase):
     """A test with a queue of its own."""
 
     def setUp(self) -> None:
         super().setUp()
-        heed_interrupts(self)
-        self.queue = f"/queue/{new_message_id()}"
-        self.environment = {**os.environ, "NETDEMO_BROKER": self.node.url}
-
-    def netdemo(self, *arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        """Run the command to its end."""
-        return subprocess.run(
-            [PROGRAMS / "netdemo", *arguments],
-            input=data,
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
-            env=self.environment,
-        )
-
-    def shell(self, line: str) -> subprocess.CompletedProcess[bytes]:
-        """Run a line of shell, in which ``$netdemo`` and ``$queue`` are set, to its end."""
-        return subprocess.run(
-            ["sh", "-c", line],
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
-            env={**self.environment, "netdemo": f"{PROGRAMS}/netdemo", "queue": self.queue},
-        )
-
-    def start(self, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
-        """Start the command."""
-        process = subprocess.Popen(
-            [PROGRAMS / "netdemo", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            env=self.environment,
-        )
-        self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
-        return process
+        self.use_broker(self.node.url)
 
 
 class CommandTests(CommandTestCase):
@@ -163,7 +127,7 @@ class InterruptedTests(CommandTestCase):
         self.assertEqual(process.stdout.readline(), b"a\n")
         self.assertEqual(
             self.ended(process, signal.SIGTERM),
-            (1, b"netdemo receive: interrupted: 1 of 2 messages were printed\n"),
+            (1, b"netdemo receive: interrupted: 1 of 2 messages were acknowledged\n"),
         )
 
     def test_receive_without_a_count_ends_well(self) -> None:
