@@ -85,9 +85,9 @@ class Terminal:
         test.addCleanup(os.close, self._ours)
         test.addCleanup(self._close_its)
 
-    def control(self) -> None:
-        """Let it control the process that calls this, which its keys may interrupt then."""
-        os.login_tty(self.its) if hasattr(os, "login_tty") else None
+    def take(self) -> None:
+        """Become all three streams of the process that calls this, and what its keys interrupt."""
+        os.login_tty(self.its)
 
     def type(self, keys: bytes) -> None:
         """Have keys typed."""

@@ -20,8 +20,8 @@ class Receiver:
     """Processes messages, to inherit from.
 
     `done` fires after ``count`` of them, if that is not ``None``, and fails when no more can be
-    processed. Those beyond the count wait for one to be given back, and go back themselves at the
-    end. `accepted` were processed, and are acknowledged; `rejected` are not wanted back.
+    processed. Those beyond it wait for one to be given back, and go back themselves at the end.
+    `accepted` were processed, and are acknowledged; `rejected` are not wanted back.
     """
 
     def __init__(self, count: int | None) -> None:
@@ -34,7 +34,7 @@ class Receiver:
 
     async def handle(self, delivery: Delivery) -> None:
         """Process one message; for a `Consumer`."""
-        while self._begun == self._count and not self.stopping:
+        while (self._begun == self._count or self.done.called) and not self.stopping:
             await self._news.wait()
         if self.stopping:
             raise Reject(requeue=True)
