@@ -55,7 +55,7 @@ class ScriptedProcess:
 
     def end(self, status: int) -> None:
         """End with an exit status, or by a signal, whose number is negative."""
-        reason = ProcessDone(0)
+        reason: Exception = ProcessDone(0)
         if status:
             code, number = (None, -status) if status < 0 else (status, None)
             reason = ProcessTerminated(code, number, status)
@@ -89,4 +89,4 @@ class ScriptedProcesses:
             raise self.error
         process = ScriptedProcess(protocol, args, env, childFDs)
         self.started.append(process)
-        protocol.makeConnection(process)  # type: ignore[arg-type]
+        protocol.makeConnection(process)
