@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 from tests.broker_process import BrokerProcessTestCase
@@ -12,6 +13,19 @@ from tests.folders import temporary_folder
 from tests.processes import PATIENCE
 
 MEGABYTE = 1024 * 1024
+
+PATIENT = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+os.write(1, sys.stdin.buffer.read() + b"\\n")
+signal.sigwait({signal.SIGINT})
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+exec(sys.argv[1])
+"""
+"""A program that prints its input and then waits for SIGINT. A shell can miss it between two
+commands, when it is about to start the second.
+"""
 
 
 class ExecTestCase(CommandProcesses, BrokerProcessTestCase):
@@ -128,8 +142,9 @@ class InterruptedTests(ExecTestCase):
 
     def test_interrupt_from_a_terminal_ends_the_command_and_its_message_goes_back(self) -> None:
         # The command may hear of it before us, which ends it with a status that would reject.
-        say = 'echo "$(cat)"'
-        for line in (f"{say}; sleep 60", f"trap 'exit 1' INT; {say}; sleep 60 & wait"):
+        (self.folder / "patient.py").write_text(PATIENT)
+        for end in ("sys.exit(1)", "signal.raise_signal(signal.SIGINT)"):
+            line = f"exec '{sys.executable}' '{self.folder / 'patient.py'}' '{end}'"
             self.send("a", "b")
             terminal = Terminal(self)
             process = self.start(
