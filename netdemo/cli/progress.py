@@ -44,7 +44,9 @@ class RateColumn(ProgressColumn):
     """How many a second there have been lately, or, at the end, altogether."""
 
     def render(self, task: Task) -> Text:
-        rate = task.finished_speed or task.speed
+        rate = task.speed
+        if task.finished and task.elapsed:
+            rate = task.completed / task.elapsed
         return Text("" if rate is None else f"{rate:,.0f}/s")
 
 
