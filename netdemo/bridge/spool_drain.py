@@ -15,7 +15,7 @@ from netdemo.address import parse_destination
 from netdemo.amqp.destination import target
 from netdemo.amqp.publisher import Publisher
 from netdemo.amqp.window import Window
-from netdemo.bridge.outlet import QUIET, RETRY_POLICY
+from netdemo.bridge.outlet import QUIET, RETRY_POLICY, WINDOW
 from netdemo.bridge.spool import RETRY
 from netdemo.bridge.spool_blocks import Writing
 from netdemo.bridge.spool_file import REFUSED, first_id
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from netdemo.bridge.spool_blocks import Block
     from netdemo.bridge.spool_file import StoredRoute
 
-HELD_RECORDS: Final = 4000
+HELD_RECORDS: Final = WINDOW
 """Records in memory until they are confirmed, unless said otherwise; the others are on disk."""
 
 HELD_BYTES: Final = 8 * 1024 * 1024
@@ -68,7 +68,9 @@ class Drain:
         to = target(parse_destination(stored.destination))
         self.name = stored.name
         self.held = held or Window(HELD_RECORDS, HELD_BYTES)
-        self.publisher = Publisher(to.topology, name=f"spool of {stored.name}")
+        self.publisher = Publisher(
+            to.topology, window=Window(HELD_RECORDS), name=f"spool of {stored.name}"
+        )
         self.confirmed = self.refused_by_broker = 0
         self._exchange = to.exchange
         self._routing_key = to.routing_key
