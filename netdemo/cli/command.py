@@ -12,7 +12,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater, react
 from twisted.python import usage
 
-from netdemo.cli.stdio import tell
+from netdemo.cli.options import VersionOptions
+from netdemo.cli.stdio import silence, tell
 from netdemo.errors import NetdemoError
 
 # Each verb's module, and what that needs, is imported when the verb is chosen.
@@ -84,7 +85,7 @@ def _completion() -> usage.Options:
     return CompletionOptions()
 
 
-class Options(usage.Options):
+class Options(VersionOptions):
     """Options of ``netdemo``."""
 
     synopsis = "Usage: netdemo COMMAND [options]"
@@ -112,11 +113,7 @@ class Options(usage.Options):
 def run_command() -> None:
     """Run one command; exit 0 when what it was asked for has happened, else 1 with one line."""
     options = Options()
-    try:
-        options.parseOptions()
-    except (usage.UsageError, NetdemoError) as error:
-        tell(f"netdemo: {error}")
-        sys.exit(1)
+    _parse(options)
 
     async def run(reactor: Any) -> None:
         _leave_threads(reactor)
@@ -144,6 +141,23 @@ def run_command() -> None:
             ended.callback(None)
 
     react(run)
+
+
+def _parse(options: Options) -> None:
+    """Read the command line, which may print help, and exit when it says so or is wrong."""
+    try:
+        try:
+            options.parseOptions()
+        finally:
+            print(end="", flush=True)
+    except (usage.UsageError, NetdemoError) as error:
+        tell(f"netdemo: {error}")
+        sys.exit(1)
+    except OSError as error:
+        silence(1)
+        if not isinstance(error, BrokenPipeError):
+            tell(f"netdemo: cannot write standard output: {error.strerror}")
+        sys.exit(1)
 
 
 def _stop_at_signals(reactor: Any) -> list[signal.Signals]:

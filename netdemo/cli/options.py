@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getopt
+import sys
+from importlib.metadata import version
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Options(usage.Options):
+class VersionOptions(usage.Options):
+    """Options that tell the version of netdemo, where Twisted's would tell Twisted's."""
+
+    def opt_version(self) -> None:
+        """Print the version and exit."""
+        print(f"netdemo {version('netdemo')}")
+        sys.exit(0)
+
+
+class Options(VersionOptions):
     """Options that may also stand after the arguments; ``--`` ends them. None may be empty.
 
     A shell completes a value for which the class has a completer in ``compData``, and no other.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+from importlib.metadata import version
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -206,6 +207,35 @@ class NetdemoTests(ProcessTestCase):
             shown = " ".join(ended.stdout.split())
             self.assertIn(f"Usage: netdemo {command}".strip(), shown)
             self.assertRegex(shown, rf"Example: .*netdemo {command}")
+
+    def test_version_is_that_of_netdemo(self) -> None:
+        for arguments in (["--version"], ["tour", "--version"]):
+            ended = self.execute(*arguments)
+            self.assertEqual((0, ""), (ended.returncode, ended.stderr))
+            self.assertEqual(f"netdemo {version('netdemo')}\n", ended.stdout)
+
+    def test_help_that_nobody_reads_ends_quietly(self) -> None:
+        reading, writing = os.pipe()
+        os.close(reading)
+        with open(writing, "wb") as unread:
+            ended = subprocess.run(
+                [PROGRAMS / "netdemo", "tour", "--help"],
+                stdout=unread,
+                stderr=subprocess.PIPE,
+                timeout=PATIENCE,
+            )
+        self.assertEqual((1, b""), (ended.returncode, ended.stderr))
+
+    def test_help_that_cannot_be_written_is_one_line(self) -> None:
+        with open("/dev/full", "wb") as full:
+            ended = subprocess.run(
+                [PROGRAMS / "netdemo", "tour", "--help"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                timeout=PATIENCE,
+            )
+        said = b"netdemo: cannot write standard output: No space left on device\n"
+        self.assertEqual((1, said), (ended.returncode, ended.stderr))
 
     def test_unknown_option_of_each_command_is_refused(self) -> None:
         for command in VERBS:
