@@ -1,5 +1,6 @@
 """The commands that ``twistd`` and ``twist`` list. Kept light: every twistd imports this file."""
 
+from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
 from netdemo.mutual_tls import MutualTLSParser
@@ -33,3 +34,5 @@ amqp_broker = ServiceMaker(
 )
 
 mutual_tls = MutualTLSParser()
+
+eager = Reactor("eager", "netdemo.reactor", "epoll that sends first and asks second (Linux).")
