@@ -242,14 +242,21 @@ class EagerReactor(EPollReactor):
     def _asking(self) -> Sequence[EagerConnection]:
         return list(dict.fromkeys(each for each in self.unsent if each.asked != NOTHING))
 
-    def _write_unsent(self) -> None:
-        """Let all write that have asked. Who asks meanwhile has to wait until after the poll."""
+    def _write_unsent(self) -> bool:
+        """Let all write that have asked; return whether an application may have been called.
+
+        If so it may have set a timer, stopped the reactor or written: who asks meanwhile has to
+        wait until after the poll, which must not wait.
+        """
+        called = False
         asking, self.unsent = self.unsent, []
         for connection in asking:
             if connection.asked == ONE_WRITE and connection.send_one_write():
                 continue
             if connection.asked != NOTHING:
                 log.callWithLogger(connection, self._write_ahead, connection)
+                called = True
+        return called
 
     def _write_ahead(self, connection: EagerConnection) -> None:
         """Let a connection write, and leave to epoll what its socket does not take."""
@@ -277,10 +284,8 @@ class EagerReactor(EPollReactor):
 
     def doPoll(self, timeout: float | None) -> None:
         """Write, wait at most ``timeout`` seconds for events, and handle them."""
-        if self.unsent:
-            self._write_unsent()
-            if self.unsent:
-                timeout = 0
+        if self.unsent and self._write_unsent():
+            timeout = 0
         try:
             events = self._poller.poll(-1 if timeout is None else timeout, len(self._selectables))
         except InterruptedError:
