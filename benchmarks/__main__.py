@@ -34,6 +34,10 @@ from benchmarks import (
     files,
     idle,
     publish,
+    reactor_bridge,
+    reactor_broker,
+    reactor_echo,
+    reactor_files,
     rpc,
 )
 from benchmarks.comparison import compare
@@ -69,6 +73,11 @@ WORKS: Final = {
     "bridge-pull": bridge_pull.work,
     "bridge-idle": bridge_idle.work,
     "bridge-fair": bridge_fair.work,
+    "reactor-echo": reactor_echo.work,
+    "reactor-bulk-echo": reactor_echo.bulk_work,
+    "reactor-files": reactor_files.work,
+    "reactor-bridge": reactor_bridge.work,
+    "reactor-broker": reactor_broker.work,
 }
 WIDTH: Final = 160
 """Columns of the tables where there is no terminal."""

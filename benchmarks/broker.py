@@ -60,11 +60,13 @@ def running_broker() -> Iterator[Broker]:
 
 
 @contextmanager
-def running_our_broker() -> Iterator[Broker]:
+def running_our_broker(reactor: str | None = None) -> Iterator[Broker]:
     """Run a broker of ours, with a store where a node of RabbitMQ has its data."""
     with (
         tempfile.TemporaryDirectory(prefix="netdemo-broker-", dir=_folder_in_memory()) as folder,
-        running(ours("amqp-broker", "--store", f"{folder}/store"), Path(folder)) as server,
+        running(
+            ours("amqp-broker", "--store", f"{folder}/store", reactor=reactor), Path(folder)
+        ) as server,
     ):
         yield Broker(server, _channel_to(server.port))
 

@@ -25,17 +25,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def ours(command: str, *options: str) -> Peer:
-    """Return ``twistd COMMAND OPTIONS``, named so."""
-    twistd = str(Path(sys.executable).with_name("twistd"))
+def ours(command: str, *options: str, reactor: str | None = None) -> Peer:
+    """Return ``twistd [--reactor REACTOR] COMMAND OPTIONS``, named so."""
+    twistd = [str(Path(sys.executable).with_name("twistd")), *on_reactor(reactor)]
 
     def line(port: int) -> list[str]:
         listen = f"tcp:{port}:interface=127.0.0.1"
         quiet = ["-n", "--pidfile=", f"--logfile=log-{port}"]
-        return [twistd, *quiet, command, *options, "--listen", listen]
+        return [*twistd, *quiet, command, *options, "--listen", listen]
 
     shown = [Path(option).name if os.path.isabs(option) else option for option in options]
-    return Peer(" ".join(["twistd", command, *shown]), line)
+    return Peer(" ".join(["twistd", *on_reactor(reactor), command, *shown]), line)
+
+
+def on_reactor(reactor: str | None) -> list[str]:
+    """Return the options with which twistd runs on `reactor`, or on its default one."""
+    return [] if reactor is None else ["--reactor", reactor]
 
 
 def script(name: str, program: str, *arguments: str, python: Path | None = None) -> Peer:
@@ -48,6 +53,11 @@ def script(name: str, program: str, *arguments: str, python: Path | None = None)
 def stock_echo() -> Peer:
     """Return the echo of Twisted's documentation."""
     return script("stock Twisted", "stock_echo.py")
+
+
+def eager(name: str, program: str, *arguments: str) -> Peer:
+    """Return a program of ``peers`` that uses Twisted, on the eager reactor."""
+    return script(name, "on_reactor.py", "eager", program, *arguments)
 
 
 def c_echo() -> Peer:

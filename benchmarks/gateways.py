@@ -19,6 +19,7 @@ from string import Template
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.commands import on_reactor
 from benchmarks.load import LoadError, Reading
 from benchmarks.peers.turn import QUEUE, bodies, url
 from benchmarks.provision import SOURCES, amqp_publish_program, syslog_ng_program
@@ -50,17 +51,18 @@ class Gateway:
         return Peer(self.name, lambda port: self.command(node, port))
 
 
-def bridge(kind: str, *options: str) -> Gateway:
+def bridge(kind: str, *options: str, reactor: str | None = None) -> Gateway:
     """Return ``twistd amqp-bridge`` with one route of that kind, named so."""
-    twistd = str(Path(sys.executable).with_name("twistd"))
+    twistd = [str(Path(sys.executable).with_name("twistd")), *on_reactor(reactor)]
 
     def line(node: int, port: int) -> list[str]:
         quiet = ["-n", "--pidfile=", f"--logfile=log-{port}"]
         route = [f"--{kind}", f"/queue/{QUEUE}@tcp:{port}:interface=127.0.0.1:backlog=1000"]
-        return [twistd, *quiet, "amqp-bridge", "--broker", url(node), *route, *options]
+        return [*twistd, *quiet, "amqp-bridge", "--broker", url(node), *route, *options]
 
     shown = [Path(option).name if os.path.isabs(option) else option for option in options]
-    return Gateway(" ".join(["amqp-bridge", f"--{kind}", *shown]), line)
+    name = ["amqp-bridge", f"--{kind}", *shown, *on_reactor(reactor)]
+    return Gateway(" ".join(name), line)
 
 
 def syslog_ng(folder: Path) -> Gateway:

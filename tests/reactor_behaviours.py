@@ -1,4 +1,4 @@
-"""What an application sees of a reactor's connections: one suite for the stock and the eager one."""
+"""What an application sees of its connections: one suite for the stock reactor and the eager."""
 
 from __future__ import annotations
 
@@ -98,14 +98,14 @@ class ReactorTestCase(SynchronousTestCase):
         for _ in range(times):
             self.reactor.iterate(0)
 
-    def connected(self) -> tuple[Recorder, socket.socket]:
+    def connected(self) -> tuple[Any, socket.socket]:
         """Return the protocol of a connection to a port, and a plain socket as its peer."""
-        made: list[Recorder] = []
+        made: list[Any] = []
 
         class Listener(Factory):
             noisy = False
 
-            def buildProtocol(self, addr: object) -> Recorder:  # type: ignore[override]  # noqa: ARG002
+            def buildProtocol(self, addr: object) -> Any:  # noqa: ARG002
                 made.append(Recorder())
                 return made[-1]
 
@@ -116,14 +116,14 @@ class ReactorTestCase(SynchronousTestCase):
         self.turn_until(lambda: made)
         return made[0], peer
 
-    def pair(self) -> tuple[Recorder, Recorder]:
+    def pair(self) -> tuple[Any, Any]:
         """Return both protocols of a connection of this reactor with itself, by a unix socket."""
-        made: list[Recorder] = []
+        made: list[Any] = []
 
         class Both(ClientFactory):
             noisy = False
 
-            def buildProtocol(self, addr: object) -> Recorder:  # type: ignore[override]  # noqa: ARG002
+            def buildProtocol(self, addr: object) -> Any:  # noqa: ARG002
                 made.append(Recorder())
                 return made[-1]
 
@@ -226,7 +226,7 @@ class WritingBehaviours(ReactorTestCase):
         protocol, peer = self.connected()
         transport = protocol.transport
         peer.close()
-        protocol.readConnectionLost = transport.loseConnection  # type: ignore[method-assign]
+        protocol.readConnectionLost = transport.loseConnection
         self.turn_until(lambda: protocol.events)
         transport.write(b"late")
         self.turn()
@@ -283,7 +283,7 @@ class WritingBehaviours(ReactorTestCase):
     def test_writes_of_the_end_are_ignored(self) -> None:
         protocol, peer = self.connected()
         transport = protocol.transport
-        protocol.readConnectionLost = lambda: transport.write(b"once")  # type: ignore[method-assign]
+        protocol.readConnectionLost = lambda: transport.write(b"once")
         peer.shutdown(socket.SHUT_WR)
         self.assertEqual(self.read(peer, 4), b"once")
         transport.loseConnection()
@@ -367,26 +367,24 @@ class ProducerBehaviours(ReactorTestCase):
 
     def test_write_out_of_a_pause_comes_after_what_paused(self) -> None:
         protocol, peer = self.connected()
-        pusher = Pusher(protocol.transport, b"a" * 70_000, 1)
+        pusher: Any = Pusher(protocol.transport, b"a" * 70_000, 1)
         protocol.transport.registerProducer(pusher, True)
-        pusher.pauseProducing = lambda: protocol.transport.unregisterProducer() or (  # type: ignore[method-assign]
-            protocol.write(b"b")
+        pusher.pauseProducing = lambda: (
+            protocol.transport.unregisterProducer() or (protocol.write(b"b"))
         )
         protocol.write(b"a" * 70_000)
         self.assertEqual(self.read(peer, 70_001), b"a" * 70_000 + b"b")
 
     def test_writes_out_of_data_received_keep_their_order(self) -> None:
         protocol, peer = self.connected()
-        protocol.on_data = lambda data: [  # type: ignore[assignment,method-assign]
-            protocol.write(bytes([byte])) for byte in data
-        ]
+        protocol.on_data = lambda data: [protocol.write(bytes([byte])) for byte in data]
         data = os.urandom(5000)
         peer.send(data)
         self.assertEqual(self.read(peer, 5000), data)
 
     def test_write_out_of_the_end_of_another_is_sent(self) -> None:
         (ending, one), (other, two) = self.connected(), self.connected()
-        ending.connectionLost = lambda reason=None: other.write(b"gone")  # type: ignore[assignment,method-assign]  # noqa: ARG005
+        ending.connectionLost = lambda reason=None: other.write(b"gone")  # noqa: ARG005
         ending.write(b"last")
         ending.transport.loseConnection()
         self.assertEqual(self.read(one, 5), b"last")
@@ -403,7 +401,7 @@ class ProducerBehaviours(ReactorTestCase):
 
     def test_echo_on_unix_sockets(self) -> None:
         one, other = self.pair()
-        other.on_data = other.write  # type: ignore[method-assign]
+        other.on_data = other.write
         data = os.urandom(1_000_000)
         one.write(data)
         self.turn_until(lambda: len(one.received) == len(data))
@@ -416,8 +414,8 @@ class FairnessBehaviours(ReactorTestCase):
     def others_are_served(self) -> None:
         """Look whether timers run, and another connection is answered."""
         protocol, peer = self.connected()
-        protocol.on_data = protocol.write  # type: ignore[method-assign]
-        ticks = []
+        protocol.on_data = protocol.write
+        ticks: list[int] = []
         for number in range(3):
             self.reactor.callLater(0, ticks.append, number)
             peer.send(b"ping")
@@ -426,7 +424,7 @@ class FairnessBehaviours(ReactorTestCase):
 
     def test_others_are_served_while_two_answer_each_other_for_ever(self) -> None:
         one, other = self.pair()
-        one.on_data, other.on_data = one.write, other.write  # type: ignore[method-assign]
+        one.on_data, other.on_data = one.write, other.write
         one.write(bytes(60_000))
         self.others_are_served()
         self.assertEqual(one.events, [])
@@ -434,7 +432,7 @@ class FairnessBehaviours(ReactorTestCase):
 
     def test_others_are_served_while_a_producer_never_ends(self) -> None:
         one, other = self.pair()
-        other.dataReceived = lambda data: None  # type: ignore[assignment,method-assign]  # noqa: ARG005
+        other.dataReceived = lambda data: None  # noqa: ARG005
         pusher = Pusher(one.transport, bytes(1000), 1 << 40)
         one.transport.registerProducer(pusher, True)
         pusher.resumeProducing()
@@ -444,7 +442,7 @@ class FairnessBehaviours(ReactorTestCase):
     def test_a_turn_reads_no_more_of_one_than_its_buffer(self) -> None:
         protocol, peer = self.connected()
         chunks: list[int] = []
-        protocol.dataReceived = lambda data: chunks.append(len(data))  # type: ignore[method-assign]
+        protocol.dataReceived = lambda data: chunks.append(len(data))
         peer.send(bytes(300_000))
         while not chunks:
             self.reactor.iterate(0.01)
@@ -470,8 +468,8 @@ class LogBehaviours(ReactorTestCase):
     def test_lines_carry_the_prefix_of_the_connection(self) -> None:
         protocol, peer = self.connected()
         prefix = protocol.transport.logPrefix()
-        protocol.on_data = lambda data: log.msg(data.decode())  # type: ignore[method-assign]
-        protocol.readConnectionLost = lambda: log.msg("end")  # type: ignore[method-assign]
+        protocol.on_data = lambda data: log.msg(data.decode())
+        protocol.readConnectionLost = lambda: log.msg("end")
         self.reactor.callLater(0, log.msg, "timer")
         peer.send(b"data")
         self.turn_until(lambda: protocol.received)
@@ -484,7 +482,7 @@ class LogBehaviours(ReactorTestCase):
 
     def test_context_of_the_application_is_around_it(self) -> None:
         protocol, peer = self.connected()
-        protocol.on_data = lambda _: log.msg("data")  # type: ignore[method-assign]
+        protocol.on_data = lambda _: log.msg("data")
         peer.send(b"data")
         log.callWithContext(
             {"colour": "blue", "system": "outer"}, self.turn_until, lambda: protocol.received
@@ -502,8 +500,8 @@ class LogBehaviours(ReactorTestCase):
             self.turn_until(lambda: other.received)
             log.msg("outer")
 
-        protocol.on_data = nest  # type: ignore[method-assign]
-        other.on_data = lambda _: log.msg("inner")  # type: ignore[method-assign]
+        protocol.on_data = nest
+        other.on_data = lambda _: log.msg("inner")
         peer.send(b"outer")
         self.turn_until(lambda: protocol.received)
         self.assertEqual(self.system_of("inner"), other.transport.logPrefix())
@@ -512,7 +510,7 @@ class LogBehaviours(ReactorTestCase):
     def test_exception_of_data_received_is_logged_and_ends_the_connection(self) -> None:
         protocol, peer = self.connected()
         prefix = protocol.transport.logPrefix()
-        protocol.on_data = lambda data: 1 / 0  # type: ignore[assignment,method-assign]  # noqa: ARG005
+        protocol.on_data = lambda data: 1 / 0  # noqa: ARG005
         protocol.transport.write(b"kept back")
         peer.send(b"data")
         self.turn_until(lambda: protocol.events)
@@ -529,7 +527,7 @@ class LogBehaviours(ReactorTestCase):
             ended.append(1)
             raise ZeroDivisionError
 
-        protocol.connectionLost = fail  # type: ignore[method-assign]
+        protocol.connectionLost = fail
         reset(peer)
         self.turn_until(lambda: ended)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -537,9 +535,9 @@ class LogBehaviours(ReactorTestCase):
 
     def test_exception_of_a_producer_is_logged_and_ends_the_connection(self) -> None:
         protocol, _ = self.connected()
-        puller = Puller(protocol.transport, 5)
+        puller: Any = Puller(protocol.transport, 5)
         protocol.transport.registerProducer(puller, False)
-        puller.resumeProducing = lambda: 1 / 0  # type: ignore[assignment,method-assign]
+        puller.resumeProducing = lambda: 1 / 0
         self.turn_until(lambda: protocol.events)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertIsInstance(protocol.reason, ZeroDivisionError)

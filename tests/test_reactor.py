@@ -95,7 +95,7 @@ class EagerTests(behaviours.ReactorTestCase):
 
     def test_an_answer_changes_nothing_in_the_kernels_set(self) -> None:
         protocol, peer = self.connected()
-        protocol.on_data = protocol.write  # type: ignore[method-assign]
+        protocol.on_data = protocol.write
         poller = self.watched()
         for _ in range(3):
             peer.send(b"ping")
@@ -123,7 +123,7 @@ class EagerTests(behaviours.ReactorTestCase):
     def test_the_poll_does_not_wait_for_one_who_was_called_before_it(self) -> None:
         protocol, _ = self.connected()
         called: list[int] = []
-        protocol.connectionLost = (  # type: ignore[method-assign]
+        protocol.connectionLost = (
             lambda reason=None: self.reactor.callLater(0, called.append, 1)  # noqa: ARG005
         )
         protocol.transport.loseConnection()
@@ -165,7 +165,9 @@ class InstallTests(SynchronousTestCase):
     def test_where_a_name_has_moved_the_stock_reactor_is_installed(self) -> None:
         leans_on = {**reactor.LEANS_ON, Server: "startTLS _moved_away"}
         self.patch(reactor, "LEANS_ON", leans_on)
-        with self.assertWarnsRegex(RuntimeWarning, r"has not: twisted\.internet\.tcp\.Server\._moved"):
+        with self.assertWarnsRegex(
+            RuntimeWarning, r"has not: twisted\.internet\.tcp\.Server\._moved"
+        ):
             reactor.install()
         (made,) = self.installed
         assert isinstance(made, EPollReactor)

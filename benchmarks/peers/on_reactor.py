@@ -1,6 +1,6 @@
-"""``on_reactor.py REACTOR PROGRAM ARGUMENTS``: a program of Twisted beside this one, on a reactor.
+"""``on_reactor.py PORT REACTOR PROGRAM ARGUMENTS``: PROGRAM, which is beside this, on REACTOR.
 
-REACTOR is the short name of one, as ``twistd --reactor`` takes it.
+That is the short name of one, as ``twistd --reactor`` takes it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from twisted.application.reactors import installReactor
 
-reactor, program, *arguments = sys.argv[1:]
+port, reactor, program, *arguments = sys.argv[1:]
 installReactor(reactor)
-sys.argv = [program, *arguments]
+sys.argv = [program, port, *arguments]
 runpy.run_path(str(Path(__file__).with_name(program)), run_name="__main__")
