@@ -59,8 +59,16 @@ class EagerConnection(tcp.Connection):
     """What the connections of this reactor have in common; a part of their classes."""
 
     reactor: Any
-    asked = NOTHING
-    failed_to_send = False
+
+    def __init__(self, *arguments: Any) -> None:
+        # Twisted has these on its classes until they change, where they are found more slowly.
+        self.dataBuffer = b""
+        self.offset = 0
+        self.producer = None
+        self.TLS = self._writeDisconnected = self._aborting = False
+        self.asked = NOTHING
+        self.failed_to_send = False
+        super().__init__(*arguments)
 
     def write(self, data: bytes) -> None:
         """Write ``data``; the first write of a turn, mostly the only one, goes a shorter way."""
