@@ -1,5 +1,7 @@
 """Run the unit tests on each Python that we claim, with the newest and the oldest dependencies.
 
+So are Twisted's own tests of reactors, since ours leans on what Twisted does not promise.
+
 The tests are those of the source distribution, two runs at a time. The Python that this is run
 with has had its newest dependencies; one that this machine has not is told in a line.
 """
@@ -79,6 +81,7 @@ def tested(python: str, constraints: str, tree: Path, folder: Path) -> str:
     for command in (
         f"{python} -m venv {folder}/venv",
         f"{programs}/pip install -q -c {folder}/constraints -e .[test]",
+        f"{programs}/pytest -q -p no:cacheprovider tests/integration/test_reactor_suite.py",
         f"{programs}/pytest -q -p no:cacheprovider tests --ignore tests/integration",
     ):
         done = subprocess.run(

@@ -2,11 +2,12 @@
 
 It is Twisted's own epoll reactor but for what it spares each answer of a connection:
 
-- *It sends before it polls.* The stock reactor has epoll tell when a socket can be written to:
+- *It writes before it polls.* The stock reactor has epoll tell when a socket can be written to:
   two changes to the kernel's set and a wait, for a socket that nearly always would have taken the
-  bytes. Here those that want to write stand in a list; before each poll all of them write, and
-  only what a socket does not take waits for epoll. ``write`` itself sends nothing, as ever: what
-  is written in one turn leaves in one packet, and no error arrives inside ``write``.
+  bytes. Here those that want to write stand in a list, and do so before the next poll (with much
+  to write, right after they were called); only what a socket does not take waits for epoll.
+  ``write`` itself sends nothing, as ever: all that a protocol writes while it is called leaves in
+  one packet, and no error arrives inside ``write``.
 - *It reads without ceremony.* That there is something to read, and nothing else, is nearly every
   event there is. The stock reactor makes the log's context anew for each; here it is made when
   something is logged (`LogContext`).
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 if not hasattr(select, "epoll"):
     raise ImportError(f"the eager reactor needs epoll: expected Linux, not {sys.platform}")
 
-from select import EPOLLIN
+from select import EPOLLIN, EPOLLOUT
 
 from twisted.internet import tcp, unix
 from twisted.internet.abstract import FileDescriptor
@@ -46,6 +47,11 @@ LEANS_ON: Final = {
     tcp.Port: "transport",
 }
 """All names of Twisted used here that it does not promise to keep, by the class that has them."""
+
+READ_OR_WRITE: Final = EPOLLIN | EPOLLOUT
+
+SMALL: Final = 4096
+"""Bytes of an answer that may wait for the others' to be read, while all are in the caches."""
 
 NOTHING: Final = 0
 """A connection has not asked to write, or is left to epoll."""
@@ -155,21 +161,20 @@ class EagerUNIXConnector(unix.Connector):
 class LogContext(dict[object, object]):
     """The context of the log while events are handled: made when it is asked for.
 
-    ``connection`` is the one whose event is being handled.
+    ``connection`` is the one whose event is being handled, ``around`` the context around.
     """
 
-    connection: EagerConnection | None = None
+    def __init__(self, around: dict[str, object]) -> None:
+        self.around = around
+        self.connection: EagerConnection | None = None
+        super().__init__()
 
     def __missing__(self, key: object) -> object:
-        connection = self.connection
-        if key is not log.ILogContext or connection is None:
+        if key is not log.ILogContext:
             raise KeyError(key)
-        self.connection = None  # so that it is the context around this one that answers
-        try:
-            around = context.get(key)
-        finally:
-            self.connection = connection
-        return {**around, "system": connection.logPrefix()}
+        if self.connection is None:
+            return self.around
+        return {**self.around, "system": self.connection.logPrefix()}
 
 
 class EagerReactor(EPollReactor):
@@ -259,12 +264,16 @@ class EagerReactor(EPollReactor):
         called = False
         asking, self.unsent = self.unsent, []
         for connection in asking:
-            if connection.asked == ONE_WRITE and connection.send_one_write():
-                continue
-            if connection.asked != NOTHING:
-                log.callWithLogger(connection, self._write_ahead, connection)
+            if connection.asked != NOTHING and self._write(connection):
                 called = True
         return called
+
+    def _write(self, connection: EagerConnection) -> bool:
+        """Let one write that has asked; return whether the application may have been called."""
+        if connection.asked == ONE_WRITE and connection.send_one_write():
+            return False
+        log.callWithLogger(connection, self._write_ahead, connection)
+        return True
 
     def _write_ahead(self, connection: EagerConnection) -> None:
         """Let a connection write, and leave to epoll what its socket does not take."""
@@ -298,27 +307,32 @@ class EagerReactor(EPollReactor):
             events = self._poller.poll(-1 if timeout is None else timeout, len(self._selectables))
         except InterruptedError:
             return
-        log_context = LogContext()
+        log_context = LogContext(context.get(log.ILogContext))
         context.call(log_context, self._handle, events, log_context)
 
     doIteration = doPoll
 
     def _handle(self, events: list[tuple[int, int]], log_context: LogContext) -> None:
-        """Handle events; those that only say "read" and are for our connections, the short way."""
+        """Handle events; what our connections have to read goes the short way."""
         selectables = self._selectables
         for fd, event in events:
             selectable = selectables.get(fd)
-            if event == EPOLLIN and isinstance(selectable, EagerConnection):
+            if isinstance(selectable, EagerConnection) and event & READ_OR_WRITE == EPOLLIN:
                 log_context.connection = selectable
                 try:
                     why = selectable.doRead()
                 except BaseException as error:  # of a protocol: logged, and ends its connection
                     log.err()
                     self._disconnect(selectable, error, in_read=False)
-                else:
-                    if why:
-                        self._disconnect(selectable, why, in_read=True)
+                    continue
+                if why:
+                    self._disconnect(selectable, why, in_read=True)
+                elif selectable.asked != NOTHING and (
+                    selectable.asked == ANYTHING or len(selectable.dataBuffer) > SMALL
+                ):
+                    self._write(selectable)
             elif selectable is not None:
+                log_context.connection = None
                 self._writing = selectable
                 log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
                 self._writing = None

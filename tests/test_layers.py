@@ -22,7 +22,7 @@ FLOORS = (
     (
         "netdemo",
         "errors address frames transport waiters pausing coercion tls mutual_tls connecting "
-        "listening sqlite_format sqlite_file",
+        "listening sqlite_format sqlite_file reactor",
     ),
     ("netdemo.echo", "client datagrams server"),
     ("netdemo.poetry", "client file lingering sending server"),

@@ -79,3 +79,33 @@ class DaemonTests(TwistdTestCase):
         while (self.folder / "twistd.pid").exists():
             self.assertLess(time.monotonic(), deadline, "twistd.pid is still there")
             time.sleep(0.01)
+
+
+class EagerReactorTests(TwistdTestCase):
+    """``--reactor eager``: a command on our reactor."""
+
+    def test_echo_over_tcp_tls_and_a_unix_socket(self) -> None:
+        write_certificate(self.folder / "tls.pem")
+        plain, encrypted = free_ports(2)
+        process = Process(
+            *(PROGRAMS / "twistd", "--reactor=eager", "-n", "--pidfile=", "echo"),
+            *("--listen=unix:echo.sock", f"--listen=tcp:{plain}:interface=127.0.0.1"),
+            f"--listen=ssl:{encrypted}:interface=127.0.0.1:privateKey=tls.pem:certKey=tls.pem",
+            cwd=self.folder,
+        )
+        self.addCleanup(process.remove)
+        process.wait_for("reactor class: netdemo.reactor.EagerReactor")
+        process.wait_for(f"starting on {encrypted}")
+        unix = socket.socket(socket.AF_UNIX)
+        unix.connect(str(self.folder / "echo.sock"))
+        for connection in (
+            unix,
+            socket.create_connection(("127.0.0.1", plain), PATIENCE),
+            tls_client(socket.create_connection(("127.0.0.1", encrypted), PATIENCE)),
+        ):
+            self.addCleanup(connection.close)
+            connection.settimeout(PATIENCE)
+            for _ in range(3):
+                connection.sendall(POEM)
+                self.assertEqual(connection.recv(4096), POEM)
+        self.assertEqual(process.terminate(), -signal.SIGTERM)
