@@ -50,6 +50,8 @@ LEANS_ON: Final = {
 
 READ_OR_WRITE: Final = EPOLLIN | EPOLLOUT
 
+SEND_LIMIT: Final = FileDescriptor.SEND_LIMIT
+"""Bytes that one connection sends in a turn, at most."""
 SMALL: Final = 4096
 """Bytes of an answer that may wait for the others' to be read, while all are in the caches."""
 
@@ -74,6 +76,7 @@ class EagerConnection(tcp.Connection):
         self.TLS = self._writeDisconnected = self._aborting = False
         self.asked = NOTHING
         self.failed_to_send = False
+        self.bufferSize = self.bufferSize
         super().__init__(*arguments)
 
     def write(self, data: bytes) -> None:
@@ -96,16 +99,16 @@ class EagerConnection(tcp.Connection):
     def send_one_write(self) -> bool:
         """Send ``dataBuffer``; return whether that was all. If not, ``doWrite`` goes on."""
         size = len(self.dataBuffer)
-        if self.producer is not None or size > self.SEND_LIMIT:
+        if size > SEND_LIMIT or self.producer is not None:
             return False
         try:
-            self.offset = self.socket.send(self.dataBuffer)
+            sent = self.socket.send(self.dataBuffer)
         except OSError:
             return False
-        if self.offset < size:
+        if sent < size:
+            self.offset = sent
             return False
         self.dataBuffer = b""
-        self.offset = 0
         self.asked = NOTHING
         return True
 
@@ -317,7 +320,7 @@ class EagerReactor(EPollReactor):
         selectables = self._selectables
         for fd, event in events:
             selectable = selectables.get(fd)
-            if isinstance(selectable, EagerConnection) and event & READ_OR_WRITE == EPOLLIN:
+            if event & READ_OR_WRITE == EPOLLIN and isinstance(selectable, EagerConnection):
                 log_context.connection = selectable
                 try:
                     why = selectable.doRead()
@@ -327,9 +330,7 @@ class EagerReactor(EPollReactor):
                     continue
                 if why:
                     self._disconnect(selectable, why, in_read=True)
-                elif selectable.asked != NOTHING and (
-                    selectable.asked == ANYTHING or len(selectable.dataBuffer) > SMALL
-                ):
+                elif len(selectable.dataBuffer) > SMALL and selectable.asked == ONE_WRITE:
                     self._write(selectable)
             elif selectable is not None:
                 log_context.connection = None
