@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 LEANS_ON: Final = {
     EPollReactor: "_poller _selectables _reads _writes _doReadOrWrite _disconnectSelectable",
-    FileDescriptor: "dataBuffer offset producer _tempDataBuffer _writeDisconnected SEND_LIMIT",
+    FileDescriptor: "dataBuffer offset producer _tempDataBuffer _writeDisconnected bufferSize",
     tcp.Connection: "TLS _aborting socket protocol doRead doWrite",
     tcp.Connector: "_makeTransport host port bindAddress",
     unix.Connector: "_makeTransport address checkPID",
@@ -50,8 +50,8 @@ LEANS_ON: Final = {
 
 READ_OR_WRITE: Final = EPOLLIN | EPOLLOUT
 
-SEND_LIMIT: Final = FileDescriptor.SEND_LIMIT
-"""Bytes that one connection sends in a turn, at most."""
+SEND_LIMIT: Final = 128 * 1024
+"""Bytes that a connection sends at once, at most: as many as Twisted lets it."""
 SMALL: Final = 4096
 """Bytes of an answer that may wait for the others' to be read, while all are in the caches."""
 
@@ -187,7 +187,7 @@ class EagerReactor(EPollReactor):
         self.unsent: list[EagerConnection] = []
         """Those that may have `asked` to write, in the order in which they did."""
         self._writing: object = None
-        """Whose ``doWrite`` is running: if it wants to go on, its socket was full."""
+        """Whom epoll has told of: if that wants to write on, its socket is full."""
         super().__init__()
 
     # What makes connections.
@@ -280,14 +280,11 @@ class EagerReactor(EPollReactor):
 
     def _write_ahead(self, connection: EagerConnection) -> None:
         """Let a connection write, and leave to epoll what its socket does not take."""
-        self._writing = connection
         try:
             why = connection.doWrite()
         except BaseException as error:  # of a producer: it ends the connection, as any does
             log.err()
             why = error
-        finally:
-            self._writing = None
         if why is CONNECTION_LOST:
             # What the peer has sent before comes first. The stock reactor reads, then fails to
             # write; this lets it.

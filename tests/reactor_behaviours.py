@@ -181,6 +181,17 @@ class WritingBehaviours(ReactorTestCase):
         expected = b"".join(pieces)
         self.assertEqual(self.read(peer, len(expected)), expected)
 
+    def test_small_writes_keep_their_order_when_a_socket_takes_a_part(self) -> None:
+        protocol, peer = self.connected()
+        protocol.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        expected = b""
+        for _ in range(20):
+            piece = os.urandom(100_000)
+            expected += piece
+            protocol.write(piece)
+            self.turn()
+        self.assertEqual(self.read(peer, len(expected)), expected)
+
     def test_writes_that_are_no_bytes_are_refused(self) -> None:
         protocol, _ = self.connected()
         for wrong in ("text", bytearray(b"array"), None):
@@ -197,6 +208,7 @@ class WritingBehaviours(ReactorTestCase):
 
     def test_all_that_are_removed_write_no_more(self) -> None:
         protocol, peer = self.connected()
+        protocol.transport.pauseProducing()
         protocol.write(b"one")
         self.assertEqual(self.reactor.removeAll().count(protocol.transport), 1)
         self.turn()
@@ -271,10 +283,14 @@ class WritingBehaviours(ReactorTestCase):
 
     def test_abort_drops_what_was_written_before_and_after_it(self) -> None:
         protocol, peer = self.connected()
-        protocol.write(b"before")
-        protocol.transport.abortConnection()
-        protocol.write(b"after")
-        self.assertEqual(protocol.events, [])
+
+        def abort() -> None:
+            protocol.write(b"before")
+            protocol.transport.abortConnection()
+            protocol.write(b"after")
+            self.assertEqual(protocol.events, [])
+
+        self.reactor.callLater(0, abort)  # so that the reactor may write before it tells
         self.turn_until(lambda: protocol.events)
         self.assertIsInstance(protocol.reason, ConnectionAborted)
         with self.assertRaises(ConnectionResetError):

@@ -120,6 +120,21 @@ class EagerTests(behaviours.ReactorTestCase):
         self.assertEqual(poller.changes, 0)
         self.assertIn(protocol.transport.fileno(), self.reactor._writes)
 
+    def test_one_of_whom_epoll_tells_is_left_to_epoll(self) -> None:
+        protocol, _ = self.connected()
+        resumed: list[int] = []
+
+        class Never(behaviours.Puller):
+            def resumeProducing(self) -> None:
+                resumed.append(1)
+                self.transport.startWriting()
+
+        protocol.transport.registerProducer(Never(protocol.transport, 0), False)
+        self.turn(3)
+        resumed.clear()
+        self.turn(10)
+        self.assertEqual(len(resumed), 10)
+
     def test_the_poll_does_not_wait_for_one_who_was_called_before_it(self) -> None:
         protocol, _ = self.connected()
         called: list[int] = []
