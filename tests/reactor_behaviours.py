@@ -296,6 +296,18 @@ class WritingBehaviours(ReactorTestCase):
         with self.assertRaises(ConnectionResetError):
             peer.recv(10)
 
+    def test_write_after_an_abort_is_not_sent(self) -> None:
+        protocol, peer = self.connected()
+
+        def abort() -> None:
+            protocol.transport.abortConnection()
+            protocol.write(b"after")
+
+        self.reactor.callLater(0, abort)
+        self.turn_until(lambda: protocol.events)
+        with self.assertRaises(ConnectionResetError):
+            peer.recv(10)
+
     def test_writes_of_the_end_are_ignored(self) -> None:
         protocol, peer = self.connected()
         transport = protocol.transport
