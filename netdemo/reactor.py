@@ -9,8 +9,8 @@ It is Twisted's own epoll reactor but for what it spares each answer of a connec
   ``write`` itself sends nothing, as ever: all that a protocol writes while it is called leaves in
   one packet, and no error arrives inside ``write``.
 - *It reads without ceremony.* That there is something to read, and nothing else, is nearly every
-  event there is. The stock reactor makes the log's context anew for each; here it is made when
-  something is logged (`LogContext`).
+  event there is. The stock reactor calls through four functions, to have the log's context around
+  it and its exceptions logged; here both are done in the loop over the events.
 
 Both are for the connections that it makes, over TCP and unix sockets, and so for TLS over them.
 All else (ports, processes, datagrams, an application's own descriptors) is the stock reactor's, as
@@ -19,9 +19,11 @@ is every event out of the ordinary.
 
 from __future__ import annotations
 
+import errno
 import select
 import sys
 import warnings
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 if not hasattr(select, "epoll"):
@@ -40,11 +42,14 @@ if TYPE_CHECKING:
 
 LEANS_ON: Final = {
     EPollReactor: "_poller _selectables _reads _writes _doReadOrWrite _disconnectSelectable",
-    FileDescriptor: "dataBuffer offset producer _tempDataBuffer _writeDisconnected bufferSize",
+    FileDescriptor: "dataBuffer offset producer disconnecting _tempDataBuffer _writeDisconnecting "
+    "bufferSize",
     tcp.Connection: "TLS _aborting socket protocol doRead doWrite",
     tcp.Connector: "_makeTransport host port bindAddress",
     unix.Connector: "_makeTransport address checkPID",
     tcp.Port: "transport",
+    context.ThreadedContextTracker: "currentContext",
+    context.ContextTracker: "contexts",
 }
 """All names of Twisted used here that it does not promise to keep, by the class that has them."""
 
@@ -73,9 +78,9 @@ class EagerConnection(tcp.Connection):
         self.dataBuffer = b""
         self.offset = 0
         self.producer = None
-        self.TLS = self._writeDisconnected = self._aborting = False
+        self.TLS = self.disconnecting = self._writeDisconnecting = self._aborting = False
         self.asked = NOTHING
-        self.failed_to_send = False
+        self.was_reset = False
         self.bufferSize = self.bufferSize
         super().__init__(*arguments)
 
@@ -88,7 +93,8 @@ class EagerConnection(tcp.Connection):
             and self.connected
             and self.producer is None
             and not (self.dataBuffer or self._tempDataBuffer)
-            and not (self.TLS or self._writeDisconnected or self._aborting)
+            and not (self.disconnecting or self._writeDisconnecting)
+            and not (self.TLS or self._aborting)
         ):
             self.dataBuffer = data
             self.asked = ONE_WRITE
@@ -103,7 +109,8 @@ class EagerConnection(tcp.Connection):
             return False
         try:
             sent = self.socket.send(self.dataBuffer)
-        except OSError:
+        except OSError as error:
+            self.failed_to_send(error)
             return False
         if sent < size:
             self.offset = sent
@@ -111,6 +118,14 @@ class EagerConnection(tcp.Connection):
         self.dataBuffer = b""
         self.asked = NOTHING
         return True
+
+    def failed_to_send(self, error: OSError) -> None:
+        """Keep what the kernel tells once: after that, a reset looks to a reader like an end.
+
+        After an end that the peer has sent, it is no reset that is told but a broken pipe.
+        """
+        if error.errno not in (errno.EAGAIN, errno.ENOBUFS, errno.EPIPE):
+            self.was_reset = True
 
 
 class EagerTCPConnection(EagerConnection):
@@ -125,10 +140,17 @@ class EagerTCPConnection(EagerConnection):
         except OSError:
             return CONNECTION_LOST
         if not data:
-            # The kernel tells of a reset once: if a `send` has heard it, this looks like an end.
-            return CONNECTION_LOST if self.failed_to_send else CONNECTION_DONE
+            return CONNECTION_LOST if self.was_reset else CONNECTION_DONE
         self.protocol.dataReceived(data)
         return None
+
+    def writeSomeData(self, data: Any) -> Any:
+        """Send what the socket takes; return how many bytes, or why the connection has ended."""
+        try:
+            return self.socket.send(memoryview(data)[:SEND_LIMIT])
+        except OSError as error:
+            self.failed_to_send(error)
+            return 0 if error.errno in (errno.EAGAIN, errno.ENOBUFS) else CONNECTION_LOST
 
 
 class EagerServer(EagerTCPConnection, tcp.Server):
@@ -161,30 +183,11 @@ class EagerUNIXConnector(unix.Connector):
         return EagerUNIXClient(self.address, self, self.reactor, self.checkPID)
 
 
-class LogContext(dict[object, object]):
-    """The context of the log while events are handled: made when it is asked for.
-
-    ``connection`` is the one whose event is being handled, ``around`` the context around.
-    """
-
-    def __init__(self, around: dict[str, object]) -> None:
-        self.around = around
-        self.connection: EagerConnection | None = None
-        super().__init__()
-
-    def __missing__(self, key: object) -> object:
-        if key is not log.ILogContext:
-            raise KeyError(key)
-        if self.connection is None:
-            return self.around
-        return {**self.around, "system": self.connection.logPrefix()}
-
-
 class EagerReactor(EPollReactor):
     """Twisted's epoll reactor, whose connections write before they are polled for."""
 
     def __init__(self) -> None:
-        self.unsent: list[EagerConnection] = []
+        self.unsent: deque[EagerConnection] = deque()
         """Those that may have `asked` to write, in the order in which they did."""
         self._writing: object = None
         """Whom epoll has told of: if that wants to write on, its socket is full."""
@@ -262,11 +265,15 @@ class EagerReactor(EPollReactor):
         """Let all write that have asked; return whether an application may have been called.
 
         If so it may have set a timer, stopped the reactor or written: who asks meanwhile has to
-        wait until after the poll, which must not wait.
+        wait until after the poll, which must not wait. It may also have removed all, turned the
+        reactor or been interrupted: so those who are yet to write stay where they are found.
         """
         called = False
-        asking, self.unsent = self.unsent, []
-        for connection in asking:
+        unsent = self.unsent
+        for _ in range(len(unsent)):
+            if not unsent:
+                break
+            connection = unsent.popleft()
             if connection.asked != NOTHING and self._write(connection):
                 called = True
         return called
@@ -288,7 +295,6 @@ class EagerReactor(EPollReactor):
         if why is CONNECTION_LOST:
             # What the peer has sent before comes first. The stock reactor reads, then fails to
             # write; this lets it.
-            connection.failed_to_send = True
             connection.asked = NOTHING
             super().addWriter(connection)
         elif why:
@@ -307,18 +313,23 @@ class EagerReactor(EPollReactor):
             events = self._poller.poll(-1 if timeout is None else timeout, len(self._selectables))
         except InterruptedError:
             return
-        log_context = LogContext(context.get(log.ILogContext))
-        context.call(log_context, self._handle, events, log_context)
+        context.call({}, self._handle, events)
 
     doIteration = doPoll
 
-    def _handle(self, events: list[tuple[int, int]], log_context: LogContext) -> None:
-        """Handle events; what our connections have to read goes the short way."""
+    def _handle(self, events: list[tuple[int, int]]) -> None:
+        """Handle events; what our connections have to read goes the short way.
+
+        Each such event has a context of its own, since a thread that is called out of it keeps it.
+        """
         selectables = self._selectables
+        around = context.get(log.ILogContext)
+        contexts = context.theContextTracker.currentContext().contexts
         for fd, event in events:
             selectable = selectables.get(fd)
             if event & READ_OR_WRITE == EPOLLIN and isinstance(selectable, EagerConnection):
-                log_context.connection = selectable
+                log_context = {**around, "system": selectable.logPrefix()}
+                contexts[-1] = {log.ILogContext: log_context}
                 try:
                     why = selectable.doRead()
                 except BaseException as error:  # of a protocol: logged, and ends its connection
@@ -330,7 +341,6 @@ class EagerReactor(EPollReactor):
                 elif len(selectable.dataBuffer) > SMALL and selectable.asked == ONE_WRITE:
                     self._write(selectable)
             elif selectable is not None:
-                log_context.connection = None
                 self._writing = selectable
                 log.callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
                 self._writing = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IFileDescriptorReceiver, IHalfCloseableProtocol
 from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
-from twisted.python import log
+from twisted.python import context, log
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -234,6 +234,17 @@ class WritingBehaviours(ReactorTestCase):
         self.assertEqual(protocol.received, b"goodbye")
         self.assertIsInstance(protocol.reason, ConnectionLost)
 
+    def test_reset_behind_an_end_is_an_end(self) -> None:
+        for large in (b"", bytes(LARGE)):
+            protocol, peer = self.connected()
+            protocol.write(b"never read")
+            self.turn()
+            peer.shutdown(socket.SHUT_WR)
+            peer.close()
+            protocol.write(b"one" + large)
+            self.turn_until(lambda protocol=protocol: "lost" in protocol.events)
+            self.assertEqual(protocol.events, ["no more to read", "lost"])
+
     def test_write_to_one_that_was_lost_is_ignored(self) -> None:
         protocol, peer = self.connected()
         transport = protocol.transport
@@ -273,6 +284,26 @@ class WritingBehaviours(ReactorTestCase):
         peer.shutdown(socket.SHUT_WR)
         self.turn_until(lambda: len(protocol.events) == 2)
         self.assertEqual(protocol.events[1], "no more to read")
+
+    def test_half_close_waits_for_the_write_after_a_producer(self) -> None:
+        protocol, peer = self.connected()
+        puller: Any = Puller(protocol.transport, 0)
+        puller.resumeProducing = lambda: None
+        protocol.transport.registerProducer(puller, False)
+        puller.resumeProducing = protocol.transport.unregisterProducer
+        protocol.transport.loseWriteConnection()
+        self.turn()
+        protocol.write(b"last")
+        self.assertEqual(self.read(peer, 5), b"last")
+        self.assertEqual(protocol.events, ["no more to write"])
+
+    def test_lose_connection_that_waits_to_write_is_done_after_the_next_write(self) -> None:
+        protocol, peer = self.connected()
+        protocol.transport.loseConnection()
+        protocol.transport.stopWriting()
+        self.turn()
+        protocol.write(b"last")
+        self.assertEqual(self.read(peer, 5), b"last")
 
     def test_peer_that_half_closes_is_still_written_to(self) -> None:
         protocol, peer = self.connected()
@@ -478,6 +509,43 @@ class FairnessBehaviours(ReactorTestCase):
         self.assertEqual(len(chunks), 1)
 
 
+class NestingBehaviours(ReactorTestCase):
+    """One connection's end, which does more than it should, beside another that wants to write."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        (self.ending, _), (self.other, self.peer) = self.connected(), self.connected()
+        self.ending.transport.loseConnection()
+        self.other.write(b"two")
+
+    def test_turn_in_a_turn_lets_the_others_write(self) -> None:
+        got: list[bytes] = []
+        self.ending.connectionLost = lambda reason=None: (  # noqa: ARG005
+            got.append(self.read(self.peer, 3))
+        )
+        self.turn()
+        self.assertEqual(got, [b"two"])
+
+    def test_interrupt_leaves_the_others_to_write(self) -> None:
+        def interrupt(reason: object = None) -> None:  # noqa: ARG001
+            raise KeyboardInterrupt
+
+        self.ending.connectionLost = interrupt
+        with self.assertRaises(KeyboardInterrupt):
+            self.turn()
+        self.assertEqual(self.read(self.peer, 3), b"two")
+
+    def test_removing_all_finds_those_that_have_yet_to_write(self) -> None:
+        writer, removed = self.other.transport, []
+        writer.pauseProducing()
+        self.ending.connectionLost = lambda reason=None: (  # noqa: ARG005
+            removed.extend(self.reactor.removeAll())
+        )
+        self.turn(1)
+        self.assertEqual(removed.count(writer), 1)
+        writer.connectionLost(connectionDone)
+
+
 class LogBehaviours(ReactorTestCase):
     """What the log says of who it was, and what becomes of exceptions."""
 
@@ -507,6 +575,19 @@ class LogBehaviours(ReactorTestCase):
         self.assertEqual(self.system_of("end"), prefix)
         self.assertEqual(self.system_of("timer"), "-")
         self.assertEqual(prefix, "Recorder,0,127.0.0.1")
+
+    def test_context_of_an_event_is_kept_for_a_thread(self) -> None:
+        kept: list[dict[Any, Any]] = []
+        pairs = [self.connected(), self.connected()]
+        for name, (protocol, peer) in zip(("one", "other"), pairs, strict=True):
+            protocol.transport.logstr = name
+            # So does a pool of threads.
+            protocol.on_data = lambda _: kept.append(
+                context.theContextTracker.currentContext().contexts[-1]
+            )
+            peer.send(b"data")
+        self.turn_until(lambda: len(kept) == 2)
+        self.assertEqual({each[log.ILogContext]["system"] for each in kept}, {"one", "other"})
 
     def test_context_of_the_application_is_around_it(self) -> None:
         protocol, peer = self.connected()

@@ -41,6 +41,14 @@ class EagerFairnessTests(behaviours.FairnessBehaviours):
     reactor_class = EagerReactor
 
 
+class StockNestingTests(behaviours.NestingBehaviours):
+    reactor_class = EPollReactor
+
+
+class EagerNestingTests(behaviours.NestingBehaviours):
+    reactor_class = EagerReactor
+
+
 class StockLogTests(behaviours.LogBehaviours):
     reactor_class = EPollReactor
 
@@ -116,7 +124,7 @@ class EagerTests(behaviours.ReactorTestCase):
         self.turn(100)
         poller = self.watched()
         self.turn(3)
-        self.assertEqual(self.reactor.unsent, [])
+        self.assertFalse(self.reactor.unsent)
         self.assertEqual(poller.changes, 0)
         self.assertIn(protocol.transport.fileno(), self.reactor._writes)
 
