@@ -9,8 +9,8 @@ It is Twisted's own epoll reactor but for what it spares each answer of a connec
   ``write`` itself sends nothing, as ever: all that a protocol writes while it is called leaves in
   one packet, and no error arrives inside ``write``.
 - *It reads without ceremony.* That there is something to read, and nothing else, is nearly every
-  event there is. The stock reactor calls through four functions, to have the log's context around
-  it and its exceptions logged; here both are done in the loop over the events.
+  event there is. The stock reactor makes the log's context anew for each; here a connection keeps
+  its own (`LogContext`).
 
 Both are for the connections that it makes, over TCP and unix sockets, and so for TLS over them.
 All else (ports, processes, datagrams, an application's own descriptors) is the stock reactor's, as
@@ -68,6 +68,21 @@ ANYTHING: Final = 2
 """It asks for what its ``doWrite`` finds to do."""
 
 
+class LogContext(dict[object, object]):
+    """The context of the log while the events of a connection are handled, in that `around`.
+
+    It never changes, since a thread that is called meanwhile keeps it.
+    """
+
+    def __init__(self, around: dict[str, object], system: str) -> None:
+        self.around = around
+        super().__init__({log.ILogContext: {**around, "system": system}})
+
+
+NO_CONTEXT: Final = LogContext({}, "-")
+"""What a connection has before its first event."""
+
+
 class EagerConnection(tcp.Connection):
     """What the connections of this reactor have in common; a part of their classes."""
 
@@ -81,6 +96,7 @@ class EagerConnection(tcp.Connection):
         self.TLS = self.disconnecting = self._writeDisconnecting = self._aborting = False
         self.asked = NOTHING
         self.was_reset = False
+        self.log_context = NO_CONTEXT
         self.bufferSize = self.bufferSize
         super().__init__(*arguments)
 
@@ -318,18 +334,18 @@ class EagerReactor(EPollReactor):
     doIteration = doPoll
 
     def _handle(self, events: list[tuple[int, int]]) -> None:
-        """Handle events; what our connections have to read goes the short way.
-
-        Each such event has a context of its own, since a thread that is called out of it keeps it.
-        """
+        """Handle events; what our connections have to read goes the short way."""
         selectables = self._selectables
         around = context.get(log.ILogContext)
         contexts = context.theContextTracker.currentContext().contexts
         for fd, event in events:
             selectable = selectables.get(fd)
             if event & READ_OR_WRITE == EPOLLIN and isinstance(selectable, EagerConnection):
-                log_context = {**around, "system": selectable.logPrefix()}
-                contexts[-1] = {log.ILogContext: log_context}
+                log_context = selectable.log_context
+                if log_context.around is not around:
+                    log_context = LogContext(around, selectable.logPrefix())
+                    selectable.log_context = log_context
+                contexts[-1] = log_context
                 try:
                     why = selectable.doRead()
                 except BaseException as error:  # of a protocol: logged, and ends its connection

@@ -234,16 +234,33 @@ class WritingBehaviours(ReactorTestCase):
         self.assertEqual(protocol.received, b"goodbye")
         self.assertIsInstance(protocol.reason, ConnectionLost)
 
-    def test_reset_behind_an_end_is_an_end(self) -> None:
-        for large in (b"", bytes(LARGE)):
-            protocol, peer = self.connected()
-            protocol.write(b"never read")
-            self.turn()
-            peer.shutdown(socket.SHUT_WR)
-            peer.close()
-            protocol.write(b"one" + large)
-            self.turn_until(lambda protocol=protocol: "lost" in protocol.events)
-            self.assertEqual(protocol.events, ["no more to read", "lost"])
+    def events_of_an_end_and_a_reset(self, written: bytes) -> list[str]:
+        """Return what is told of one that wrote `written` when its peer was gone."""
+        protocol, peer = self.connected()
+        protocol.write(b"never read")
+        self.turn()
+        peer.shutdown(socket.SHUT_WR)
+        peer.close()
+        protocol.write(written)
+        self.turn_until(lambda: "lost" in protocol.events)
+        events: list[str] = protocol.events
+        return events
+
+    def test_end_before_a_reset_is_told_before_it(self) -> None:
+        events = self.events_of_an_end_and_a_reset(b"one")
+        self.assertEqual(events, ["no more to read", "lost"])
+
+    def test_end_before_a_reset_is_told_before_it_to_one_with_much_to_write(self) -> None:
+        events = self.events_of_an_end_and_a_reset(bytes(LARGE))
+        self.assertEqual(events, ["no more to read", "lost"])
+
+    def test_reset_is_told_as_one_to_one_with_much_to_write(self) -> None:
+        protocol, peer = self.connected()
+        reset(peer)
+        protocol.write(bytes(LARGE))
+        self.turn_until(lambda: protocol.events)
+        self.assertEqual(protocol.events, ["lost"])
+        self.assertIsInstance(protocol.reason, ConnectionLost)
 
     def test_write_to_one_that_was_lost_is_ignored(self) -> None:
         protocol, peer = self.connected()
