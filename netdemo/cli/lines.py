@@ -36,7 +36,8 @@ class LineSender(PausingConsumer):
         self._publish = publish
         self._lines = Records(LineFraming, self._send, self._too_long, MAX_RECORD)
         self._window = Window()
-        self._failures: list[str] = []
+        self._failed = 0
+        self._first_failure = ""
         self._done: Deferred[None] = Deferred()
         self._ended = False
 
@@ -51,9 +52,10 @@ class LineSender(PausingConsumer):
         finally:
             source.ended.cancel()
         await self._window.when_empty()
-        if self._failures:
-            failed = len(self._failures)
-            raise NetdemoError(f"{failed} of {self.sent} messages failed: {self._failures[0]}")
+        if self._failed:
+            raise NetdemoError(
+                f"{self._failed} of {self.sent} messages failed: {self._first_failure}"
+            )
 
     def write(self, data: bytes) -> None:
         """Publish the lines in ``data``; the last may go on in the next."""
@@ -63,7 +65,7 @@ class LineSender(PausingConsumer):
         self.sent += 1
         self._window.take(len(line))
         sending = self._publish(line)
-        sending.addCallbacks(self._confirmed, self._failed)
+        sending.addCallbacks(self._confirmed, self._refused)
         sending.addCallback(lambda _: self._window.give_back(len(line)))
         if self._window.full:
             self._lines.paused = True
@@ -73,8 +75,12 @@ class LineSender(PausingConsumer):
     def _confirmed(self, _: None) -> None:
         self.confirmed += 1
 
-    def _failed(self, failure: Failure) -> None:
-        self._failures.append(failure.getErrorMessage())
+    def _refused(self, failure: Failure) -> None:
+        self._fail(failure.getErrorMessage())
+
+    def _fail(self, text: str) -> None:
+        self._failed += 1
+        self._first_failure = self._first_failure or text
 
     def _go_on(self) -> None:
         self._lines.resume()
@@ -98,5 +104,5 @@ class LineSender(PausingConsumer):
 
     def _too_long(self, _: RecordRefused) -> None:
         self.sent += 1
-        self._failures.append(f"line {self.sent} is too long: expected at most {MAX_RECORD} bytes")
+        self._fail(f"line {self.sent} is too long: expected at most {MAX_RECORD} bytes")
         self._done.callback(None)
