@@ -5,11 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from unittest import mock
 
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from netdemo.cli.command import Options
+from netdemo.cli.command import Options, stop_at_signals
 
 PATIENCE = 60
 
@@ -75,3 +76,18 @@ class StartTests(SynchronousTestCase):
             self.assertEqual(
                 (-signal.SIGINT, b"", b""), (done.returncode, done.stdout, done.stderr)
             )
+
+
+class SignalsTests(SynchronousTestCase):
+    """What asks for the end."""
+
+    def test_first_signal_lets_a_second_end_the_process_whatever_the_reactor_does(self) -> None:
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in numbers:
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+            signal.signal(number, signal.SIG_DFL)
+        reactor = mock.Mock()
+        stop_at_signals(reactor)
+        signal.raise_signal(signal.SIGHUP)
+        reactor.callFromThread.assert_called_once_with(reactor.stop)
+        self.assertEqual([signal.SIG_DFL] * 3, [signal.getsignal(each) for each in numbers])

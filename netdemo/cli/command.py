@@ -117,14 +117,12 @@ def run_command() -> None:
 
     async def run(reactor: Any) -> None:
         _leave_threads(reactor)
-        signals = _stop_at_signals(reactor)
         running: Deferred[None] = deferLater(reactor, 0)  # a signal finds a reactor that runs
+        running.addCallback(lambda _: stop_at_signals(reactor))  # in place of its own handlers
         running.addCallback(lambda _: Deferred.fromCoroutine(options.subOptions.run(reactor)))
         ended: Deferred[None] = Deferred()
 
         def interrupt() -> Deferred[None]:
-            for number in signals:
-                signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
             running.cancel()
             return ended
 
@@ -160,19 +158,26 @@ def _parse(options: Options) -> None:
         sys.exit(1)
 
 
-def _stop_at_signals(reactor: Any) -> list[signal.Signals]:
-    """Stop ``reactor`` at a signal that asks for the end; return those that do.
+def stop_at_signals(reactor: Any) -> None:
+    """Stop ``reactor`` at a signal that asks for the end; a second one ends the process at once.
 
-    One that is ignored stays so: nohup ignores SIGHUP, a shell SIGINT for what it starts with &.
+    That also ends one that waits to write to standard error, and so never gets to its reactor.
+    A signal that is ignored stays so: nohup ignores SIGHUP, a shell SIGINT for what it starts
+    with &.
     """
     signals = [
         number
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         if signal.getsignal(number) is not signal.SIG_IGN
     ]
+
+    def stop(*_: object) -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_DFL)
+        reactor.callFromThread(reactor.stop)
+
     for number in signals:
-        signal.signal(number, lambda *_: reactor.callFromThread(reactor.stop))
-    return signals
+        signal.signal(number, stop)
 
 
 def _leave_threads(reactor: Any) -> None:
