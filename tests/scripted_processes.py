@@ -22,7 +22,7 @@ class ScriptedProcess:
         self,
         protocol: ProcessProtocol,
         arguments: tuple[str, ...],
-        env: Mapping[str, str],
+        env: Mapping[bytes, bytes],
         streams: Mapping[int, int | str],
     ) -> None:
         self.arguments = arguments
@@ -81,7 +81,7 @@ class ScriptedProcesses:
         protocol: ProcessProtocol,
         executable: str,
         args: tuple[str, ...],
-        env: Mapping[str, str],
+        env: Mapping[bytes, bytes],
         childFDs: Mapping[int, int | str],  # noqa: N803
     ) -> None:
         assert executable == args[0]

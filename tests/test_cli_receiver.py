@@ -111,7 +111,9 @@ class WorkerTestCase(MemoryClientTestCase):
     def start(self, count: int | None = None, prefetch: int = 1) -> Worker:
         """Let a worker have the jobs."""
         worker = Worker(count, ShellCommand("work", self.processes), self.processes)
-        self.client.add(Consumer("jobs", worker.handle, prefetch=prefetch))
+        consumer = Consumer("jobs", worker.handle, prefetch=prefetch)
+        consumer.add_status_listener(worker.heard)
+        self.client.add(consumer)
         self.addCleanup(worker.stop)
         self.network.advance()
         return worker
@@ -174,6 +176,51 @@ class WorkerTests(WorkerTestCase):
         self.assertEqual(2, len(self.processes.started))
         self.end(-signal.SIGSEGV)
         self.assertEqual((0, 1), self.left(worker))
+
+    def test_signal_of_which_the_shell_tells_gives_it_a_second_chance_too(self) -> None:
+        self.send(b"a")
+        worker = self.start()
+        self.end(128 + signal.SIGKILL)
+        self.assertEqual(2, len(self.processes.started))
+        self.end(128 + signal.SIGKILL)
+        self.assertEqual((0, 1), self.left(worker))
+
+    def test_success_after_the_connection_was_lost_does_not_count(self) -> None:
+        self.send(b"a", b"b")
+        worker = self.start(count=2)
+        self.broker.drop()
+        self.network.advance(10)
+        self.end(0)
+        self.assertEqual((0, b"a"), (worker.accepted, self.processes.last.stdin))
+        self.end(0)
+        self.assertNoResult(worker.done)
+        self.end(0)
+        self.successResultOf(worker.done)
+        self.assertEqual((0, 0), self.left(worker))
+
+    def test_rejection_after_the_connection_was_lost_does_not_count(self) -> None:
+        self.send(b"a")
+        worker = self.start(count=1)
+        self.broker.drop()
+        self.network.advance(10)
+        self.end(3)
+        self.assertEqual((0, 2), (worker.rejected, len(self.processes.started)))
+        self.end(0)
+        self.successResultOf(worker.done)
+        self.assertEqual((0, 0), self.left(worker))
+
+    def test_what_waits_when_the_connection_is_lost_is_not_begun(self) -> None:
+        self.send(b"a", b"b", b"c")
+        worker = self.start(count=2, prefetch=3)
+        self.broker.drop()
+        self.network.advance(10)
+        self.end(0, 0)
+        self.end(0, 1)
+        self.assertEqual([b"a", b"b", b"a", b"b"], [each.stdin for each in self.processes.started])
+        self.end(0, 2)
+        self.end(0, 3)
+        self.successResultOf(worker.done)
+        self.assertEqual((1, 0), self.left(worker))
 
     def test_command_that_can_not_be_started_ends_it_and_the_message_goes_back(self) -> None:
         self.send(b"a")
@@ -272,20 +319,21 @@ class VariablesTests(MemoryClientTestCase):
     """What a command finds in its environment."""
 
     def test_properties_and_place_are_there_and_what_is_missing_is_empty(self) -> None:
-        message = Message(b"", message_id="m", priority=0, type="a\0b")
+        message = Message(b"", message_id="é", app_id="\udcff", priority=0, type="a\0b")
         found = variables(Delivery(message, "ex", "key", redelivered=True, delivery_tag=1))
         expected = {
-            "NETDEMO_EXCHANGE": "ex",
-            "NETDEMO_ROUTING_KEY": "key",
-            "NETDEMO_REDELIVERED": "1",
-            "NETDEMO_MESSAGE_ID": "m",
-            "NETDEMO_PRIORITY": "0",
-            "NETDEMO_DELIVERY_MODE": "2",
-            "NETDEMO_TYPE": "",
-            "NETDEMO_REPLY_TO": "",
+            b"NETDEMO_EXCHANGE": b"ex",
+            b"NETDEMO_ROUTING_KEY": b"key",
+            b"NETDEMO_REDELIVERED": b"1",
+            b"NETDEMO_MESSAGE_ID": "é".encode(),
+            b"NETDEMO_APP_ID": b"\xff",
+            b"NETDEMO_PRIORITY": b"0",
+            b"NETDEMO_DELIVERY_MODE": b"2",
+            b"NETDEMO_TYPE": b"",
+            b"NETDEMO_REPLY_TO": b"",
         }
         self.assertEqual(expected, {name: found[name] for name in expected})
-        self.assertNotIn("NETDEMO_BROKER", found)
+        self.assertNotIn(b"NETDEMO_BROKER", found)
 
 
 class ConnectionTests(MemoryClientTestCase):

@@ -26,12 +26,13 @@ class ShellTests(SynchronousTestCase):
         return ShellCommand("a | b", self.processes, max_output)
 
     def test_shell_gets_line_input_and_variables(self) -> None:
-        self.command().run(b"body", {"NAME": "value"})
+        self.command().run(b"body", {b"NAME": b"value"})
         process = self.processes.last
         self.assertEqual(("/bin/sh", "-c", "a | b"), process.arguments)
         self.assertEqual(b"body", process.stdin)
         self.assertTrue(process.stdin_closed)
-        self.assertEqual(("value", os.environ["PATH"]), (process.env["NAME"], process.env["PATH"]))
+        self.assertEqual(b"value", process.env[b"NAME"])
+        self.assertEqual(os.environb[b"PATH"], process.env[b"PATH"])
 
     def test_its_output_is_ours_unless_it_is_wanted(self) -> None:
         self.command().run(b"", {})
@@ -65,6 +66,11 @@ class ShellTests(SynchronousTestCase):
     def test_statuses_for_what_can_not_be_started(self) -> None:
         self.assertEqual(
             [False, True, True, False], [Ended(n).not_started for n in (125, 126, 127, -127)]
+        )
+
+    def test_statuses_for_what_a_signal_has_ended(self) -> None:
+        self.assertEqual(
+            [True, False, True, True, False], [Ended(n).by_signal for n in (-9, 128, 129, 137, 255)]
         )
 
     def test_much_on_standard_error_is_kept_in_bounded_memory(self) -> None:

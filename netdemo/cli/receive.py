@@ -116,6 +116,7 @@ class ReceiveOptions(Options):
             prefetch=min(prefetch, count or prefetch),
             topology=come_from.topology,
         )
+        consumer.add_status_listener(receiver.heard)
         try:
             async with connected(reactor, come_from.topology) as client:
                 try:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from netdemo.amqp.message import Delivery
+    from netdemo.amqp.status import Status
     from netdemo.cli.stdio import StandardOutput
 
 
@@ -21,7 +22,8 @@ class Receiver:
 
     `done` fires after ``count`` of them, if that is not ``None``, and fails when no more can be
     processed. Those beyond it wait for one to be given back, and go back themselves at the end.
-    `accepted` were processed, and are acknowledged; `rejected` are not wanted back.
+    `accepted` were processed, and are acknowledged; `rejected` are not wanted back. Those that were
+    in hand when the connection was lost are neither: they went back with it.
     """
 
     def __init__(self, count: int | None) -> None:
@@ -30,27 +32,39 @@ class Receiver:
         self.stopping = False
         self._count = count
         self._begun = 0
+        self._channels = 0
         self._news: Waiters[None] = Waiters()
 
     async def handle(self, delivery: Delivery) -> None:
         """Process one message; for a `Consumer`."""
-        while (self._begun == self._count or self.done.called) and not self.stopping:
+        channel = self._channels
+        while True:
+            if self.stopping or channel != self._channels:
+                raise Reject(requeue=True)
+            if self._begun != self._count and not self.done.called:
+                break
             await self._news.wait()
-        if self.stopping:
-            raise Reject(requeue=True)
         self._begun += 1
         try:
             await self.process(delivery)
         except Reject as refusal:
-            if refusal.requeue:
-                self._begun -= 1
-                self._news.callback(None)
+            if refusal.requeue or channel != self._channels:
+                self._give_back()
             else:
                 self.rejected += 1
                 self._look_whether_done()
             raise
+        if channel != self._channels:
+            self._give_back()
+            return
         self.accepted += 1
         self._look_whether_done()
+
+    def heard(self, status: Status) -> None:
+        """Hear what becomes of the `Consumer`, for which it is a status listener."""
+        if status.state == "waiting":
+            self._channels += 1
+            self._news.callback(None)
 
     async def process(self, delivery: Delivery) -> None:
         """Do what is to be done with one message, or raise `Reject`."""
@@ -66,6 +80,10 @@ class Receiver:
         if not self.done.called:
             self.done.errback(error)
         raise Reject(requeue=True)
+
+    def _give_back(self) -> None:
+        self._begun -= 1
+        self._news.callback(None)
 
     def _look_whether_done(self) -> None:
         if self.accepted + self.rejected == self._count and not self.done.called:

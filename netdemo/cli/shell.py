@@ -26,6 +26,9 @@ SHELL: Final = "/bin/sh"
 NOT_STARTED: Final = (126, 127)
 """Statuses with which a shell says that it can't start a program, or finds none (POSIX, 2.8.2)."""
 
+BY_SIGNAL: Final = range(129, 128 + signal.NSIG)
+"""Statuses with which a shell says that a signal has ended what it ran (POSIX, 2.8.2)."""
+
 MAX_ERRORS: Final = 4096
 """Bytes that are kept of the end of a command's standard error."""
 
@@ -52,6 +55,11 @@ class Ended:
     def not_started(self) -> bool:
         """Whether the shell found nothing that it could start."""
         return self.status in NOT_STARTED
+
+    @property
+    def by_signal(self) -> bool:
+        """Whether a signal has ended the shell, or the last that it ran."""
+        return self.status < 0 or self.status in BY_SIGNAL
 
     def __str__(self) -> str:
         how = f"exit status {self.status}" if self.status >= 0 else _signal_name(-self.status)
@@ -81,18 +89,18 @@ class ShellCommand:
 
     async def check(self) -> None:
         """Raise `NetdemoError` when the shell does not understand the line, without running it."""
-        ended = await self._start(("-n", "-c", self._text), b"", os.environ, max_output=0)
+        ended = await self._start(("-n", "-c", self._text), b"", os.environb, max_output=0)
         if ended.status != 0:
             raise NetdemoError(f"bad command {self}: {ended}")
 
-    def run(self, data: bytes, variables: Mapping[str, str]) -> Deferred[Ended]:
+    def run(self, data: bytes, variables: Mapping[bytes, bytes]) -> Deferred[Ended]:
         """Run it with ``data`` as its standard input; fire when it has ended and closed its output.
 
         The ``variables`` are added to its environment. It may leave its input unread. Fails with
         `NetdemoError` when no process can be started, and with `OutputTooLong`. Cancelling it sends
         the shell SIGTERM.
         """
-        environment = {**os.environ, **variables}
+        environment = {**os.environb, **variables}
         return self._start(("-c", self._text), data, environment, self._max_output)
 
     def stop(self) -> None:
@@ -104,7 +112,7 @@ class ShellCommand:
         self,
         arguments: tuple[str, ...],
         data: bytes,
-        environment: Mapping[str, str],
+        environment: Mapping[bytes, bytes],
         max_output: int | None,
     ) -> Deferred[Ended]:
         running = _Running(data, max_output)
@@ -120,7 +128,7 @@ class ShellCommand:
         self,
         running: _Running,
         arguments: tuple[str, ...],
-        environment: Mapping[str, str],
+        environment: Mapping[bytes, bytes],
         *,
         captured: bool,
     ) -> None:

@@ -36,8 +36,8 @@ _TURNS: Final = 2
 """Turns of the reactor in which it hears of a signal, and tells us."""
 
 
-def variables(delivery: Delivery) -> dict[str, str]:
-    """Return what a command finds of ``delivery`` in its environment.
+def variables(delivery: Delivery) -> dict[bytes, bytes]:
+    """Return what a command finds of ``delivery`` in its environment, in UTF-8 whatever our locale.
 
     What the message does not have is empty, and so is what no environment can hold.
     """
@@ -47,8 +47,12 @@ def variables(delivery: Delivery) -> dict[str, str]:
         "routing_key": delivery.routing_key,
         "redelivered": int(delivery.redelivered),
     }
-    texts = {name: "" if value is None else str(value) for name, value in values.items()}
-    return {f"NETDEMO_{name.upper()}": "" if "\0" in text else text for name, text in texts.items()}
+    return {f"NETDEMO_{name.upper()}".encode(): _encoded(value) for name, value in values.items()}
+
+
+def _encoded(value: Any) -> bytes:
+    text = "" if value is None else str(value)
+    return b"" if "\0" in text else text.encode(errors="surrogateescape")
 
 
 class MessageCommand:
@@ -112,7 +116,7 @@ class Worker(Receiver):
         if ended.status == LATER:
             await self._hold()
             raise Reject(requeue=True)
-        again = ended.status < 0 and not delivery.redelivered
+        again = ended.by_signal and not delivery.redelivered
         fate = "requeued" if again else "rejected"
         tell(f"netdemo receive: message {delivery.message.message_id!r} is {fate}: {ended}")
         raise Reject(requeue=again)

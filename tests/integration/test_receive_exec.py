@@ -70,6 +70,15 @@ class ExecTests(ExecTestCase):
         done = self.netdemo("receive", self.queue, "--count=1", "--exec", line)
         self.assertEqual((done.returncode, done.stdout), (0, b"t m 0 []\n"))
 
+    def test_properties_are_utf_8_whatever_the_locale(self) -> None:
+        self.send("x")
+        self.netdemo("send", self.queue, "y", "--property=message-id=é")
+        self.environment |= {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+        line = 'cat; echo " $NETDEMO_MESSAGE_ID"'
+        done = self.netdemo("receive", self.queue, "--count=2", "--exec", line)
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        self.assertTrue(done.stdout.endswith("\ny é\n".encode()), done.stdout)
+
     def test_status_75_returns_and_others_reject(self) -> None:
         self.send("a")
         marker = self.folder / "been here"
