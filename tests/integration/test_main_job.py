@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LOG = Path("/var/log/dpkg.log")
 SECRET = "s3cret"
 
+MANY_LINES = 300_000
+"""More than the bridge carries while the node writes to its disk what it has."""
+
 RESTART = 180.0
 """Seconds that a node may take to come up again, and then the bridge, which backs off to 30 s."""
 
@@ -94,7 +97,9 @@ class RealLogTests(BridgeTestCase):
         self.assertEqual(back, self.log)
 
     def test_no_line_is_lost_when_the_broker_is_killed_half_way(self) -> None:
-        lines = [b"%d %s\n" % numbered for numbered in enumerate(self.log.splitlines() * 20)]
+        whole = self.log.splitlines()
+        copies = 1 + MANY_LINES // len(whole)
+        lines = [b"%d %s\n" % numbered for numbered in enumerate(whole * copies)]
         bridge = self.bridge()
         bridge.wait_for("ready")
         pull = self.pull(patience=RESTART)
