@@ -30,7 +30,7 @@ FLOORS = (
         "netdemo.amqp",
         "tcp_options pem tls broker_url window message content acknowledgements topology "
         "interfaces greeting status channel session opening attachment declaration destination "
-        "publisher writer consumer client rpc",
+        "publisher writer consumer client script rpc",
     ),
     (
         "netdemo.broker",

@@ -9,6 +9,7 @@ from netdemo.amqp.consumer import Consumer, Reject
 from netdemo.amqp.message import Delivery, Message
 from netdemo.amqp.publisher import Publisher
 from netdemo.amqp.rpc import RPCClient, RPCServer
+from netdemo.amqp.script import run
 from netdemo.amqp.status import Status
 from netdemo.amqp.topology import Binding, Exchange, Queue, Topology
 from netdemo.amqp.window import Window
@@ -31,4 +32,5 @@ __all__ = [
     "Status",
     "Topology",
     "Window",
+    "run",
 ]

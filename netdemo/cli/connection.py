@@ -9,13 +9,13 @@ from twisted.internet.defer import Deferred, DeferredList, FirstError
 from twisted.logger import ILogObserver, LogLevel, eventAsText, globalLogPublisher
 from zope.interface import implementer
 
-from netdemo.amqp.broker_url import BrokerURL, default_broker_url
+from netdemo.amqp.broker_url import default_broker_url
 from netdemo.amqp.client import AMQPClient
+from netdemo.amqp.script import start
 from netdemo.cli.stdio import tell
 from netdemo.errors import (
     ChannelClosed,
     ChannelLost,
-    ConnectionClosed,
     DeclarationError,
     NetdemoError,
 )
@@ -38,14 +38,9 @@ async def connected(reactor: Any, topology: Topology | None = None) -> AsyncIter
 
     :raises NetdemoError: at the first failure to connect or declare, with the broker's words.
     """
-    broker = BrokerURL.parse(default_broker_url())
     client = AMQPClient([default_broker_url()], reactor)
-    client.startService()
     try:
-        try:
-            await client.when_ready(fail_after_failures=1)
-        except ConnectionClosed as error:
-            raise NetdemoError(f"{broker}: {error}") from None
+        await start(client)
         if topology is not None:
             await client.declare(topology)
     except BaseException:

@@ -64,13 +64,18 @@ class ServerTests(RPCExampleTestCase):
             return n
 
         self.patch(rpc_fibonacci, "fibonacci", fibonacci)
-        request = Delivery(Message(b"7"), "", "rpc_queue", False, 1)
-        self.assertEqual(await rpc_fibonacci.serve(request), b"7")
+        self.assertEqual(await rpc_fibonacci.serve(request(b"7")), b"7")
         self.assertEqual(len(threads), 1)
         self.assertIsNot(threads[0], threading.current_thread())
 
-    def test_what_int_would_read_is_refused_too(self) -> None:
+    async def test_what_int_would_read_is_refused_too(self) -> None:
         others = (b" 1", b"1\n", b"+1", b"1_0", b"07", b"00", b"0" * 6, b"9" * 1_000_000, b"\xb2")
         for text in others:
-            error = self.assertRaises(RemoteError, rpc_fibonacci.parse, text)
-            self.assertLess(len(str(error)), 100)
+            with self.assertRaises(RemoteError) as raised:
+                await rpc_fibonacci.serve(request(text))
+            self.assertLess(len(str(raised.exception)), 100)
+
+
+def request(body: bytes) -> Delivery:
+    """Return a call."""
+    return Delivery(Message(body), "", "rpc_queue", False, 1)
