@@ -58,6 +58,7 @@ async def start(client: AMQPClient) -> None:
 async def _run(reactor: Any, main: Any, *arguments: object) -> None:
     try:
         client = AMQPClient([default_broker_url()], reactor)
+        # The first Ctrl-C lets the client finish what is in hand, the next ends the process.
         reactor.addSystemEventTrigger("before", "shutdown", signal, SIGINT, SIG_DFL)
         reactor.addSystemEventTrigger("before", "shutdown", client.stopService)
         await start(client)

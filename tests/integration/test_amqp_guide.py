@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredQueue
 
 from netdemo.amqp import AMQPClient, Delivery, Message, Queue, Topology
+from tests.folders import temporary_folder
+from tests.processes import Process
 from tests.rabbitmq import RabbitMQTestCase
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "amqp.md").read_text()
@@ -46,8 +49,8 @@ class ProgramTests(RabbitMQTestCase):
         await client.when_ready()
         return client
 
-    def test_there_are_four(self) -> None:
-        self.assertEqual(len(PROGRAMS), 4)
+    def test_there_are_five(self) -> None:
+        self.assertEqual(len(PROGRAMS), 5)
 
     async def test_application_works(self) -> None:
         url = "amqp://guest:guest@127.0.0.1:5672/"
@@ -90,3 +93,14 @@ class ProgramTests(RabbitMQTestCase):
         exec(PROGRAMS[3], names)
         await names["call"](await self.client())
         self.assertEqual(printed, [b"haha"])
+
+    async def test_script_sends(self) -> None:
+        folder = temporary_folder(self)
+        environment = {"NETDEMO_BROKER": self.node.url}
+        script = Process(sys.executable, "-c", PROGRAMS[4], cwd=folder, environment=environment)
+        self.addCleanup(script.remove)
+        self.assertEqual((script.wait(), script.lines), (0, ["sent Hello, world!\n"]))
+        ours = await self.client()
+        received: Deferred[Delivery] = Deferred()
+        await ours.consume("greetings", received.callback)
+        self.assertEqual((await received).message.body, b"Hello, world!")

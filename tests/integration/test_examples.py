@@ -233,7 +233,7 @@ class MistakeTests(ExampleTestCase):
         for program, arguments in (("hello_queue.py", ("receive",)), ("fanout.py", ("send", "x"))):
             status, (line,) = self.run_to_its_end(program, *arguments)
             self.assertEqual(status, 1)
-            self.assertIn("Connection refused", line)
+            self.assertIn(f"{program}: amqp://127.0.0.1:1/: Connection refused", line)
 
     def test_queue_that_is_declared_otherwise(self) -> None:
         with pika.BlockingConnection(pika.URLParameters(self.node.url)) as connection:
