@@ -376,7 +376,7 @@ def missing() -> list[str]:
 
 
 def _set_by_init(owner: type, name: str) -> bool:
-    """Tell whether ``__init__`` of `owner` or of a base of it sets the attribute `name`."""
+    """Tell whether ``__init__`` of ``owner`` or of a base of it sets the attribute ``name``."""
     inits = (vars(each).get("__init__") for each in owner.__mro__)
     codes = (getattr(init, "__code__", None) for init in inits)
     return any(code is not None and name in code.co_names for code in codes)
