@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from netdemo.bridge.framing import FRAMINGS, LineFraming, RecordRefused
+from netdemo.bridge.framing import FRAMINGS, LineFraming, NetstringFraming, RecordRefused
 from netdemo.bridge.records import PIECE, Records
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class AnyChunkingTests(SynchronousTestCase):
 
     @settings(max_examples=500)
     @given(framings, st.binary(max_size=200), chunkings, pauses, st.booleans())
+    @example(NetstringFraming, b"21\0", [2], set(), False)
     def test_garbage_never_raises_and_comes_to_the_same_in_any_pieces(
         self, framing: type[Framing], data: bytes, cuts: list[int], pauses: set[int], clean: bool
     ) -> None:

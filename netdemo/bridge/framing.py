@@ -12,6 +12,7 @@ int32       its length in four bytes, the highest first, and its bytes
 from __future__ import annotations
 
 from re import compile as compile_pattern
+from re import match as match_pattern
 from struct import pack, unpack_from
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -152,11 +153,16 @@ class NetstringFraming(NetstringReceiver, Framing):
         self.taken(string)
 
     def _handleParseError(self) -> None:
-        digits = self._remainingData.partition(b":")[0]
-        if self._state == self._PARSING_LENGTH and digits.isdigit() and digits[:1] != b"0":
+        if self._state == self._PARSING_LENGTH and self._exceeds_limit(self._remainingData):
             self._too_long()
         else:
             self.refused(RecordRefused("malformed", "expected a netstring: 5:hello,"))
+
+    def _exceeds_limit(self, length: bytes) -> bool:
+        """Tell whether ``length`` begins with too high a number, whatever may follow it."""
+        number = match_pattern(rb"[1-9]\d*", length)
+        limit = b"%d" % self.max_record
+        return number is not None and (len(number[0]), number[0]) > (len(limit), limit)
 
     def rest(self) -> bytes:
         if self._state == self._PARSING_PAYLOAD:
