@@ -171,7 +171,7 @@ class MistakesTests(ConfigTestCase):
 
     def test_keys_within_keys_without_end(self) -> None:
         self.assertEqual(
-            self.errors(f"[push{'.x' * 5_000}]"),
+            self.errors(f"[push{'.x' * 20_000}]"),
             ["push: a value too large to show: expected tables: [[push]]"],
         )
 
