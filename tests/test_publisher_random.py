@@ -17,7 +17,7 @@ from pika import spec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from netdemo.amqp.publisher import Publisher
+from netdemo.amqp.publisher import REFUSALS, Publisher
 from netdemo.amqp.window import Window
 from netdemo.errors import ChannelLost, NackedError, NotSentError, UnroutableError
 from tests.publishing import Publishing
@@ -134,7 +134,15 @@ class RandomHistory(RuleBasedStateMachine):
             if each.NAME == "Header":
                 self.under_way.append((self.next_tag, each.properties.message_id))
                 self.next_tag += 1
+            elif each.NAME == "METHOD" and isinstance(each.method, spec.Channel.Close):
+                self._replace()
         assert len(self.under_way) <= self.window.message_limit
+
+    def _replace(self) -> None:
+        """Give the publisher another channel for that which it closes: all was refused there."""
+        self.on.channel.closed.addCallback(self.on.publisher.detach)
+        self.on.peer.send(spec.Channel.CloseOk(), channel=self.on.number)
+        self._attach()
 
     def _before_missing(self) -> list[tuple[int, str]]:
         keys = [self.messages[name].key for _, name in self.under_way]
@@ -153,3 +161,11 @@ class RandomHistoryTests(SynchronousTestCase):
             RandomHistory,
             settings=settings(max_examples=60, stateful_step_count=30, deadline=None),
         )
+
+    def test_channel_on_which_all_was_refused_is_replaced(self) -> None:
+        history = RandomHistory()
+        for _ in range(REFUSALS + 1):
+            history.publish("q", 1)
+            history.answer(1, multiple=False, acked=False)
+        history.publish("q", 1)
+        history.teardown()
