@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -13,7 +12,6 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from netdemo.amqp.destination import source
-from netdemo.bridge.clients import LINGER
 from netdemo.bridge.consumers import Consumers
 from netdemo.bridge.framing import FRAMINGS, FramingError
 from netdemo.bridge.records import Records
@@ -247,21 +245,6 @@ class PullFactory(SendingFactory):
 
     def new_protocol(self) -> PullProtocol:
         return PullProtocol()
-
-    def stop(self) -> Deferred[None]:
-        """Have every client take, or answer, what was written to it; give the rest back.
-
-        Clients are closed when they have, and aborted after `LINGER` seconds.
-        """
-        return Deferred.fromCoroutine(self._stop())
-
-    async def _stop(self) -> None:
-        self.stopping = True
-        protocol: Any
-        for protocol in list(self.connections):
-            protocol.stop()
-        await self.end_connections(LINGER, self.clock)
-        self.stopping = False
 
     def withdraw(self) -> None:
         for consumers in self._consumers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPullProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -12,7 +13,7 @@ from twisted.protocols.policies import TimeoutMixin
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from netdemo.bridge.clients import RouteFactory
+from netdemo.bridge.clients import LINGER, RouteFactory
 from netdemo.transport import address_text, lowest
 
 if TYPE_CHECKING:
@@ -159,3 +160,18 @@ class SendingFactory(RouteFactory):
         super().__init__(route)
         self.clock = clock
         self.idle = 0
+
+    def stop(self) -> Deferred[None]:
+        """Have every client take, or answer, what is to come to it yet; fire when all are gone.
+
+        Clients are closed when they have, and aborted after `LINGER` seconds.
+        """
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self.stopping = True
+        protocol: Any
+        for protocol in list(self.connections):
+            protocol.stop()
+        await self.end_connections(LINGER, self.clock)
+        self.stopping = False

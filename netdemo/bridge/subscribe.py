@@ -11,7 +11,6 @@ from twisted.logger import Logger
 from netdemo.address import QueueDestination
 from netdemo.amqp.consumer import Consumer, Reject
 from netdemo.amqp.destination import source
-from netdemo.bridge.clients import LINGER
 from netdemo.bridge.framing import FRAMINGS, FramingError
 from netdemo.bridge.sending import SendingFactory, SendingProtocol
 from netdemo.transport import address_text
@@ -125,19 +124,11 @@ class SubscribeFactory(SendingFactory):
                 self._stall.cancel()
                 self._stall = None
 
-    def stop(self) -> Deferred[None]:
-        """Send every client what waits for it, and close; abort it after `LINGER` seconds."""
-        return Deferred.fromCoroutine(self._stop())
-
     async def _stop(self) -> None:
         self.stopping = True
         if self._consuming and self._waits_for_clients:
             self._consumer.drain()
-        protocol: Any
-        for protocol in list(self.connections):
-            protocol.stop()
-        await self.end_connections(LINGER, self.clock)
-        self.stopping = False
+        await super()._stop()
 
     def withdraw(self) -> None:
         self._stop_consuming()
