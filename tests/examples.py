@@ -26,14 +26,7 @@ class ExampleTestCase(RabbitMQTestCase):
         heed_interrupts(self)
         self.broker = self.node.url
         self.folder = temporary_folder(self)
-        self.addCleanup(self.delete_queues)
-
-    def delete_queues(self) -> None:
-        """Delete the queues with what is in them."""
-        with pika.BlockingConnection(pika.URLParameters(self.node.url)) as connection:
-            channel = connection.channel()
-            for queue in QUEUES:
-                channel.queue_delete(queue)
+        self.addCleanup(self.delete_queues, *QUEUES)
 
     def waiting(self, queue: str) -> int:
         """Return how many messages wait in `queue`."""

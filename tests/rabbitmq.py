@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pika
 import pytest
 
 from tests.processes import skip_or_fail
@@ -263,3 +264,10 @@ class RabbitMQTestCase(TidyTestCase):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         self.node = self.the_node()
         self.node.start()
+
+    def delete_queues(self, *queues: str) -> None:
+        """Delete queues with what is in them."""
+        with pika.BlockingConnection(pika.URLParameters(self.node.url)) as connection:
+            channel = connection.channel()
+            for queue in queues:
+                channel.queue_delete(queue)

@@ -7,7 +7,6 @@ import re
 import subprocess
 from pathlib import Path
 
-import pika
 import pytest
 
 from tests.command_processes import CommandProcesses
@@ -35,14 +34,7 @@ class GuideTests(CommandProcesses, RabbitMQTestCase):
         self.use_broker(self.node.url)
         self.folder = temporary_folder(self)
         self.environment["PATH"] = f"{PROGRAMS}:{os.environ['PATH']}"
-        self.addCleanup(self.delete_queues)
-
-    def delete_queues(self) -> None:
-        """Delete those that the guide names."""
-        with pika.BlockingConnection(pika.URLParameters(self.node.url)) as connection:
-            channel = connection.channel()
-            for queue in QUEUES:
-                channel.queue_delete(queue)
+        self.addCleanup(self.delete_queues, *QUEUES)
 
     def typed(self, about: str, **other: str) -> list[tuple[str, str]]:
         """Return what is typed in the block ``about`` something, and what each prints.
